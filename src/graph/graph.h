@@ -1,0 +1,118 @@
+/* The graph engine: a static program over tensors.
+ *
+ *   graph *g;                       graph_new(&g, &(graph_config){.dtype = DTYPE_F32, ...}, err)
+ *   tensor *x = graph_input(g, "x", DTYPE_REAL, 3, (int64_t[]){B, T, F});
+ *   tensor *w = graph_param(g, "embed.weight", 2, (int64_t[]){F, D}, (param_init){...}, PARAM_DECAY);
+ *   tensor *y = op_linear(x, w, b);                              see op.h
+ *   tensor *loss = op_cross_entropy(...);
+ *   graph_grad(g, loss);            appends the backward nodes, symbolically
+ *   graph_output(g, "loss", loss);
+ *   graph_compile(&p, g, ...);      rewrite, plan by liveness, one arena
+ *   plan_run(p, step);              walks the plan: no allocation, no lock
+ *
+ * Building is sticky: the first error is kept with its op and shapes, later calls return a
+ * poison tensor, and it is checked once, by graph_check or graph_compile. A gradient rule emits
+ * nodes and never touches memory. Parameters, gradients and moments are flat blocks, so that
+ * optimiser, clipping, checkpoint and target networks are loops over memory. */
+#ifndef GRAPH_GRAPH_H
+#define GRAPH_GRAPH_H
+
+#include "base/status.h"
+
+#define TENSOR_MAX_RANK 5
+
+/* DTYPE_REAL is the graph's own: float in use, double when gradients are checked. */
+typedef enum dtype { DTYPE_REAL, DTYPE_F32, DTYPE_F64, DTYPE_I32 } dtype;
+
+typedef struct graph graph;
+typedef struct tensor tensor; /* a value: shape, dtype, the node that makes it */
+typedef struct plan plan;     /* a compiled graph with its arena */
+
+typedef struct graph_config {
+  dtype real;     /* DTYPE_F32 or DTYPE_F64 */
+  bool training;  /* false: dropout is the identity */
+  uint64_t seed;  /* of dropout; with the node's number and the step it keys every mask */
+} graph_config;
+
+garam_status graph_new(graph **out, const graph_config *config, garam_error *err);
+void graph_free(graph *g);
+garam_status graph_check(const graph *g, garam_error *err); /* the first error of building */
+bool graph_training(const graph *g);
+
+/* ---- leaves ---- */
+tensor *graph_input(graph *g, const char *name, dtype type, int rank, const int64_t *dims);
+tensor *graph_constant(graph *g, int rank, const int64_t *dims, const double *values);
+tensor *graph_fill(graph *g, int rank, const int64_t *dims, double value);
+
+typedef enum param_init_kind {
+  INIT_ZERO,
+  INIT_ONE,
+  INIT_NORMAL,   /* scale = standard deviation */
+  INIT_UNIFORM,  /* [-scale, scale) */
+  INIT_XAVIER,   /* Glorot & Bengio 2010, uniform: sqrt(6/(fan_in+fan_out)) */
+  INIT_KAIMING,  /* He et al. 2015, uniform: sqrt(3/fan_in) * scale; scale 0 means 1 */
+} param_init_kind;
+typedef struct param_init {
+  param_init_kind kind;
+  double scale;
+  int64_t fan_in, fan_out; /* 0: from the shape, (in, out) of a matrix */
+} param_init;
+enum { PARAM_PLAIN = 0, PARAM_DECAY = 1 }; /* decay: AdamW's weight decay applies */
+
+/* Parameters have unique names; asking for a name again with the same shape gives the same
+ * tensor (weight tying). Their order in the flat block is the order of their first naming. */
+tensor *graph_param(graph *g, const char *name, int rank, const int64_t *dims, param_init init,
+                    int flags);
+
+/* ---- program ---- */
+void graph_grad(graph *g, tensor *loss); /* scalar; afterwards tensor_grad is there */
+tensor *tensor_grad(tensor *t);          /* NULL when t does not reach the loss */
+void graph_output(graph *g, const char *name, tensor *t);
+
+int tensor_rank(const tensor *t);
+int64_t tensor_dim(const tensor *t, int axis); /* negative axes count from the end */
+int64_t tensor_count(const tensor *t);
+graph *tensor_graph(const tensor *t);
+
+/* ---- parameters: where each lies in the flat block ---- */
+typedef struct param_info {
+  const char *name;
+  int rank;
+  int64_t dims[TENSOR_MAX_RANK];
+  size_t offset, count; /* in items; offsets are multiples of 16 items */
+  int flags;
+  param_init init;
+} param_info;
+size_t graph_param_count(const graph *g);            /* number of parameters (tensors) */
+const param_info *graph_param_info(const graph *g, size_t i);
+size_t graph_param_block(const graph *g);            /* items of the whole block, padding included */
+size_t graph_param_scalars(const graph *g);          /* without padding */
+/* Fills a block by the inits; the same for any number of threads. */
+void graph_param_init(const graph *g, void *block, uint64_t seed);
+
+/* ---- plan ---- */
+typedef struct plan_config {
+  void *params;    /* the caller's flat block, of the graph's real type; 64-byte aligned */
+  void *grads;     /* the same shape; NULL when there is no graph_grad */
+  bool keep_order; /* skip rewrites (for checks of them) */
+} plan_config;
+garam_status graph_compile(plan **out, graph *g, const plan_config *config, garam_error *err);
+void plan_free(plan *p);
+
+/* The caller writes inputs before and reads outputs after each run, in place. */
+void *plan_input(plan *p, const char *name, size_t *bytes);
+const void *plan_output(const plan *p, const char *name, size_t *bytes);
+
+/* One walk. `step` keys dropout. GARAM_NUMERIC is never raised here: the caller looks at loss. */
+garam_status plan_run(plan *p, uint64_t step, garam_error *err);
+
+size_t plan_arena_bytes(const plan *p);   /* activations, gradients of activations, scratch */
+double plan_flops(const plan *p);         /* of one run */
+/* One line a node: op, shapes, offset, bytes, lifetime. For people, through the callback. */
+void plan_describe(const plan *p, void (*line)(void *context, const char *text), void *context);
+/* Seconds spent in each op since the plan was made (only after plan_profile(p, true)). */
+void plan_profile(plan *p, bool on);
+void plan_profile_report(const plan *p, void (*line)(void *context, const char *text),
+                         void *context);
+
+#endif

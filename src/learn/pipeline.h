@@ -1,0 +1,79 @@
+/* The pipeline: everything between a table and a probability. How the table is read, roles,
+ * features, label, scaler, learner, calibration, abstention threshold: fitted together, saved
+ * together, so that serving computes what training did. */
+#ifndef LEARN_PIPELINE_H
+#define LEARN_PIPELINE_H
+
+#include "learn/learner.h"
+#include "learn/metric.h"
+#include "market/market.h"
+
+typedef struct pipeline_config {
+  table_read_config read;
+  bars_config bars;
+  feature_spec features;
+  label_spec label;
+  cost_config costs;
+  int task;               /* classification, regression, binary, ranking: index of task_names */
+  char target[64];        /* "": market labels; else a column (name, or number when no header) */
+  char weights[512];      /* column, or a file with one number a row; "" none */
+  char repair[64];        /* "sort,deduplicate,drop-missing" */
+  double train_share, valid_share; /* the rest is the test part */
+  int embargo;            /* rows; -1: the label's horizon */
+  bool shuffle_target;    /* a leak test: targets permuted by the seed; must give chance */
+  int64_t seed;
+} pipeline_config;
+extern const opt_row pipeline_options[]; /* of the fields from task down; seed has its own flag */
+extern const size_t pipeline_n_options;
+
+typedef struct pipeline pipeline;
+
+/* Fits on `t` (train part), early-stops and calibrates on the valid part, keeps the test part for
+ * evaluation. `valid_table` (NULL: split) takes the place of the valid part. Rows of all three
+ * parts are recorded by time, so that evaluate on the same file scores only the test part. */
+garam_status pipeline_fit(pipeline **out, const table *t, const table *valid_table,
+                          const pipeline_config *config, const learner_ops *ops,
+                          const void *learner_config, const fit_context *fit,
+                          fit_summary *summary, garam_error *err);
+void pipeline_free(pipeline *p);
+
+garam_status pipeline_save(const pipeline *p, const char *path, garam_error *err);
+garam_status pipeline_load(pipeline **out, const char *path, garam_error *err);
+
+const json_t *pipeline_manifest(const pipeline *p);
+const learner_ops *pipeline_learner(const pipeline *p);
+task pipeline_task(const pipeline *p);
+size_t pipeline_context(const pipeline *p);     /* window length T */
+size_t pipeline_n_features(const pipeline *p);
+int pipeline_n_outputs(const pipeline *p);      /* classes, or 1 */
+const char *pipeline_feature_name(const pipeline *p, size_t i);
+const char *pipeline_output_name(const pipeline *p, int i); /* class names, or "value" */
+const char *pipeline_sha256(const pipeline *p); /* of the file it came from or went to */
+
+/* The dataset that this pipeline makes of a table: same features, same label. With `labelled`
+ * false no target is needed (prediction on fresh rows). */
+garam_status pipeline_dataset(dataset **out, const pipeline *p, const table *t, bool labelled,
+                              garam_error *err);
+/* Calibrated probabilities (n, K), or values (n, 1), for rows of a dataset, in batches. */
+garam_status pipeline_predict(pipeline *p, const dataset *d, row_set rows, float *out,
+                              garam_error *err);
+/* The hot path: raw features x (n, T, F) -> probabilities (n, K). Scales, predicts, calibrates.
+ * No malloc once warm. */
+garam_status pipeline_predict_windows(pipeline *p, const float *x, const int32_t *begin, size_t n,
+                                      float *out, garam_error *err);
+
+/* Everything `garam evaluate --json` prints (cli.md), from a labelled table; when the table is
+ * the one trained on, only rows after the recorded valid part are scored. Curves, reliability
+ * bins and equity for the report are under "detail". */
+typedef struct evaluate_config {
+  int64_t seed;
+  int bootstrap;      /* resamples */
+  int n_trials;       /* tried before this one: deflates the Sharpe ratio */
+  bool all_rows;      /* score training rows as well (said in the output) */
+} evaluate_config;
+extern const opt_row evaluate_options[];
+extern const size_t evaluate_n_options;
+garam_status pipeline_evaluate(json_t **out, pipeline *p, const table *t,
+                               const evaluate_config *config, garam_error *err);
+
+#endif
