@@ -1,0 +1,8 @@
+/* Every kind of learner there is, in the order in which `garam models` lists them. The one room
+ * that knows them all; a new learner adds its record here and has a flag, help, package and
+ * server with it. */
+#include "learn/learner.h"
+
+const learner_ops *const learner_registry[] = {
+    NULL,
+};
