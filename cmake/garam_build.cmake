@@ -114,5 +114,39 @@ function(garam_add_tests)
   endforeach()
 endfunction()
 
+# libFuzzer targets: clang only, with the library's sources instrumented.
+function(garam_add_fuzzers)
+  file(GLOB_RECURSE fuzzers CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/*_fuzz.c)
+  target_compile_options(garam_settings INTERFACE -fsanitize=fuzzer-no-link)
+  foreach(fuzzer ${fuzzers})
+    file(RELATIVE_PATH name ${PROJECT_SOURCE_DIR}/src ${fuzzer})
+    string(REGEX REPLACE "\\.c$" "" name ${name})
+    string(REPLACE "/" "." target ${name})
+    add_executable(${target} ${fuzzer})
+    target_link_libraries(${target} PRIVATE garam_inner)
+    target_link_options(${target} PRIVATE -fsanitize=fuzzer)
+    set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/fuzz)
+  endforeach()
+endfunction()
+
+# The command, the shared library, the public headers, find_package(garam) and garam.pc. Both
+# name their folders relative to themselves, so the whole tree may be moved.
 function(garam_install)
+  if(TARGET garam_command)
+    install(TARGETS garam_command RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+  endif()
+  install(TARGETS garam_shared EXPORT garam LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+  install(DIRECTORY include/garam DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+  set(folder ${CMAKE_INSTALL_LIBDIR}/cmake/garam)
+  install(EXPORT garam NAMESPACE garam:: FILE garam-targets.cmake DESTINATION ${folder})
+  configure_package_config_file(cmake/garam-config.cmake.in
+    ${PROJECT_BINARY_DIR}/garam-config.cmake INSTALL_DESTINATION ${folder})
+  write_basic_package_version_file(${PROJECT_BINARY_DIR}/garam-config-version.cmake
+    COMPATIBILITY SameMinorVersion)
+  install(FILES ${PROJECT_BINARY_DIR}/garam-config.cmake
+    ${PROJECT_BINARY_DIR}/garam-config-version.cmake DESTINATION ${folder})
+  file(RELATIVE_PATH GARAM_PC_UP /prefix/${CMAKE_INSTALL_LIBDIR}/pkgconfig /prefix)
+  string(REGEX REPLACE "/$" "" GARAM_PC_UP "${GARAM_PC_UP}")
+  configure_file(cmake/garam.pc.in ${PROJECT_BINARY_DIR}/garam.pc @ONLY)
+  install(FILES ${PROJECT_BINARY_DIR}/garam.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 endfunction()
