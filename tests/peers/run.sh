@@ -1,0 +1,38 @@
+# Sourced by ./test --peers: makes build/peers, a virtual environment with the pinned peers, and runs each comparison as
+# one step. A peer that cannot be installed makes its steps skip, and says so.
+
+peers_python="$PWD/build/peers/bin/python"
+peers_stamp="build/peers/requirements.txt"
+if ! cmp -s tests/peers/requirements.txt "$peers_stamp"; then
+  say "Installing the peers into build/peers"
+  rm -rf build/peers
+  python3 -m venv build/peers
+  if "$peers_python" -m pip install --quiet --disable-pip-version-check -r tests/peers/requirements.txt \
+    >build/peers.log 2>&1; then
+    cp tests/peers/requirements.txt "$peers_stamp"
+  else
+    tail -n 5 build/peers.log
+    echo "not all peers could be installed; what is missing is skipped"
+  fi
+fi
+
+export GARAM_COMMAND="$PWD/build/dev/garam"
+peer() { # name, script, the packages it needs, arguments
+  local name="$1" script="$2" needs="$3" module
+  shift 3
+  for module in $needs; do
+    if ! "$peers_python" -c "import $module" 2>/dev/null; then
+      skipped=$((skipped + 1))
+      printf '%-44s Skipped: %s is not installed\n' "$name" "$module"
+      return 0
+    fi
+  done
+  step "$name" "$peers_python" "tests/peers/$script" "$@"
+}
+
+peer "safetensors: opens our packages" package_test.py "safetensors numpy"
+peer "scikit-learn: metrics" metrics_test.py "sklearn numpy"
+peer "scikit-learn: logistic regression and ridge" linear_test.py "sklearn numpy"
+peer "TensorBoard: reads our event files" events_test.py "tensorboard"
+peer "PyTorch: logits, gradients, ten AdamW steps" transformer_test.py "torch safetensors"
+peer "tritonclient: Open Inference Protocol" serve_test.py "tritonclient.http numpy"
