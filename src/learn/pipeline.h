@@ -49,6 +49,10 @@ int pipeline_n_outputs(const pipeline *p);      /* classes, or 1 */
 const char *pipeline_feature_name(const pipeline *p, size_t i);
 const char *pipeline_output_name(const pipeline *p, int i); /* class names, or "value" */
 const char *pipeline_sha256(const pipeline *p); /* of the file it came from or went to */
+const table_read_config *pipeline_read_config(const pipeline *p); /* of the training table */
+/* Confidence (largest probability) from which a prediction stands, chosen on the valid part so
+ * that *target (0.95) of those are right; 2 when none is. Regression: *target is 0. */
+double pipeline_threshold(const pipeline *p, double *target);
 
 /* The dataset that this pipeline makes of a table: same features, same label. With `labelled`
  * false no target is needed (prediction on fresh rows). */
