@@ -1,0 +1,12 @@
+/* The kernels for float, compiled for AVX2. */
+#include "kernel/levels.h"
+
+#if defined(__x86_64__)
+#define real float
+#define REAL(fn) fn##f
+#include "kernel/ref/table.inc"
+
+void kernel_avx2_f32(kernel_table *t) {
+  table_fill(t, "avx2");
+}
+#endif

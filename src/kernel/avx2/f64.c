@@ -1,0 +1,12 @@
+/* The kernels for double, compiled for AVX2. */
+#include "kernel/levels.h"
+
+#if defined(__x86_64__)
+#define real double
+#define REAL(fn) fn
+#include "kernel/ref/table.inc"
+
+void kernel_avx2_f64(kernel_table *t) {
+  table_fill(t, "avx2");
+}
+#endif
