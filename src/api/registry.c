@@ -2,7 +2,9 @@
  * that knows them all; a new learner adds its record here and has a flag, help, package and
  * server with it. */
 #include "learn/learner.h"
+#include "learn/linear.h"
 
 const learner_ops *const learner_registry[] = {
+    &linear_ops,
     NULL,
 };

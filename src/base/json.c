@@ -11,6 +11,7 @@ garam_status json_parse(json_t **out, const char *text, size_t size, const char 
                         garam_error *err) {
   json_error_t error;
   *out = json_loadb(text, size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
+  if (!*out && !error.text[0]) return fail_memory(err, size); /* jansson says no more */
   if (!*out)
     return fail(err, GARAM_PARSE, "%s:%d:%d: not valid JSON: %s", name, error.line, error.column,
                 error.text);

@@ -15,9 +15,11 @@ typedef struct dataset {
   int n_classes;              /* classification: K; binary: 2; regression: 0 */
   char **feature_names;
   char **class_names;
-  float *x;                   /* (n_rows, n_features), raw; NaN is missing */
+  float *x;                   /* (n_rows, n_features), raw; NaN is missing. What a learner that
+                                 wants_scaled is given to fit on is scaled, without NaN */
   int32_t *y;                 /* (n_rows); -1 unknown; NULL for regression */
-  float *value;               /* (n_rows); regression targets; market: log return; may be NULL */
+  float *value;               /* (n_rows); regression targets (scaled likewise); market: log
+                                 return; NaN unknown; may be NULL */
   float *weight;              /* (n_rows) or NULL */
   int64_t *known_at;          /* (n_rows) when the row could be acted on; NULL: no time */
   int64_t *label_end;         /* (n_rows) when the outcome is known; NULL: no time */
@@ -31,7 +33,18 @@ typedef struct row_set {
   size_t n;
 } row_set;
 
-void dataset_free(dataset *d);
+/* Storage for all rows: x zeroed, y -1, value NaN, usable 1; names, weights, times and series
+ * stay NULL. n_classes 0 means regression. */
+garam_status dataset_new(dataset **out, task kind, size_t n_rows, size_t n_features,
+                         int n_classes, garam_error *err);
+void dataset_free(dataset *d); /* NULL is fine */
+bool dataset_labelled(const dataset *d, size_t row); /* the outcome of the row is known */
+
+/* The windows of `context` rows that end at rows[0..n): x (n, context, n_features) as they stand
+ * in the dataset, oldest first; begin[i] (may be NULL) rows in front are padding, as zeros,
+ * where the series has not begun yet. */
+void dataset_gather(float *x, int32_t *begin, const dataset *d, const uint32_t *rows, size_t n,
+                    size_t context);
 
 /* ---- folds (fold.c) ---------------------------------------------------------------------- */
 
@@ -41,17 +54,22 @@ typedef struct fold {
 
 /* Splits of the rows that are usable and labelled.
  * Holdout by time: the first train share, then valid, then the rest test. Rows whose label ends
- * at or after the first known_at of the next part are purged from the earlier part; `embargo`
- * rows after each test block are left out of training (Lopez de Prado 2018, ch. 7). Without time
- * the order is shuffled by the seed, classes kept in proportion. */
+ * at or after the first known_at of the next part are purged from the earlier part; the first
+ * `embargo` rows of valid and of test are left out as well, so that serial correlation does not
+ * carry over (Lopez de Prado 2018, ch. 7). Without time the order is shuffled by the seed, classes
+ * kept in proportion, each part ascending. */
 garam_status fold_holdout(fold *out, const dataset *d, double train, double valid, size_t embargo,
                           uint64_t seed, garam_error *err);
-/* Walk-forward: n folds; fold k trains on all before test block k. */
+/* Walk-forward: the rows are cut into n_folds + 1 blocks; fold k trains on all before block k + 1
+ * and is tested on it. `valid` is the share of the training rows, the last ones, kept for
+ * validation. Purged as above. `out` has n_folds elements. */
 garam_status fold_walk_forward(fold *out, size_t n_folds, const dataset *d, double valid,
                                size_t embargo, garam_error *err);
-/* Purged, embargoed K-fold. */
+/* Purged, embargoed K-fold: each block in turn is the test part; training rows whose label's
+ * interval [known_at, label_end] meets the block's are purged, and `embargo` rows after the block
+ * are left out. Without time: shuffled, stratified K-fold by `seed`. */
 garam_status fold_purged_kfold(fold *out, size_t n_folds, const dataset *d, size_t embargo,
-                               garam_error *err);
+                               uint64_t seed, garam_error *err);
 void fold_deinit(fold *f);
 
 #endif

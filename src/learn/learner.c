@@ -1,0 +1,61 @@
+/* What all learners share: finding one by name, presets, the summary of a fit. */
+#include "learn/learner.h"
+
+#include "base/mem.h"
+
+#include <stdio.h>
+#include <string.h>
+
+void fit_summary_deinit(fit_summary *s) {
+  mem_free(s->train_loss);
+  mem_free(s->valid_loss);
+  *s = (fit_summary){0};
+}
+
+const learner_ops *learner_find(const char *name, garam_error *err) {
+  enum { MOST = 256 };
+  const char *names[MOST];
+  size_t n = 0;
+  for (; n < MOST && learner_registry[n]; n++) {
+    if (strcmp(learner_registry[n]->name, name) == 0) return learner_registry[n];
+    names[n] = learner_registry[n]->name;
+  }
+  const char *near = name_nearest(name, names, n);
+  fail(err, GARAM_NOT_FOUND, "no model is named \"%s\"%s%s%s", name,
+       near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+  return NULL;
+}
+
+static garam_status apply_setting(const learner_ops *ops, void *config, const char *setting,
+                                  garam_error *err) {
+  char name[64];
+  const char *equals = strchr(setting, '=');
+  REQUIRE(equals && (size_t)(equals - setting) < sizeof name, "%s: preset setting \"%s\"",
+          ops->name, setting);
+  snprintf(name, sizeof name, "%.*s", (int)(equals - setting), setting);
+  const opt_row *row = opt_find(ops->options, ops->n_options, name);
+  REQUIRE(row, "%s: preset setting \"%s\": no such option", ops->name, setting);
+  return opt_set_text(row, config, equals + 1, err);
+}
+
+garam_status learner_apply_preset(const learner_ops *ops, void *config, const char *preset,
+                                  garam_error *err) {
+  enum { MOST = 64 };
+  const char *names[MOST];
+  size_t n = 0;
+  for (; ops->presets && n < MOST && ops->presets[n].name; n++) {
+    names[n] = ops->presets[n].name;
+    if (strcmp(names[n], preset) != 0) continue;
+    for (const char *const *s = ops->presets[n].settings; *s; s++)
+      TRY(apply_setting(ops, config, *s, err));
+    return GARAM_OK;
+  }
+  if (n == 0) return fail(err, GARAM_NOT_FOUND, "--preset: %s has no presets", ops->name);
+  char all[256] = "";
+  for (size_t i = 0; i < n; i++) {
+    size_t used = strlen(all);
+    snprintf(all + used, sizeof all - used, "%s%s", i ? ", " : "", names[i]);
+  }
+  return fail(err, GARAM_NOT_FOUND, "--preset: %s has no \"%s\"; it has %s", ops->name, preset,
+              all);
+}
