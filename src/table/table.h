@@ -23,8 +23,9 @@ typedef struct column {
     int64_t *i64; /* I64 and TIME */
     int32_t *code;
   };
-  char **names; /* CATEGORY */
+  char **names; /* CATEGORY; each its own block of memory */
   size_t n_names;
+  bool is_utc;  /* TIME: the text had a zone or was an epoch, or zone_offset was taken off */
 } column;
 
 typedef struct table {
@@ -44,7 +45,9 @@ typedef struct table_read_config {
   int header;           /* auto, yes, no */
   char time_column[64]; /* "a" or "a,b" for date and time in two columns; "none" */
   int time_unit;        /* auto, s, ms, us, ns: of integers */
+  int date_order;       /* auto, dmy, mdy: of dates with the year last */
   char zone_offset[8];  /* "+09:00": what to take off times without a zone; "" leaves them */
+  char text_columns[256]; /* "symbol,isin": read as text even if the cells look like numbers */
 } table_read_config;
 extern const opt_row table_read_options[];
 extern const size_t table_read_n_options;
@@ -65,7 +68,8 @@ int table_find(const table *t, const char *name); /* -1; exact, then without cas
 uint64_t table_line(const table *t, size_t row);  /* for messages */
 double column_f64(const column *c, size_t row);   /* any type as a number; NaN when missing */
 
-/* A table with only the first n_rows rows: what was known then. Copies. For leak tests. */
+/* A table with only the first n_rows rows (all, when there are fewer): what was known then,
+ * category names too. Copies. For leak tests. */
 garam_status table_head(table **out, const table *t, size_t n_rows, garam_error *err);
 /* Rows of t in the order given (a repair, a sample). Copies. */
 garam_status table_take(table **out, const table *t, const size_t *rows, size_t n_rows,
