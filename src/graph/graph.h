@@ -38,6 +38,9 @@ garam_status graph_new(graph **out, const graph_config *config, garam_error *err
 void graph_free(graph *g);
 garam_status graph_check(const graph *g, garam_error *err); /* the first error of building */
 bool graph_training(const graph *g);
+/* For functions that build: the first error is kept, later ones are dropped. */
+void graph_fail(graph *g, garam_status status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 /* ---- leaves ---- */
 tensor *graph_input(graph *g, const char *name, dtype type, int rank, const int64_t *dims);

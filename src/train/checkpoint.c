@@ -1,0 +1,131 @@
+/* Checkpoints: see checkpoint.h. Blocks and the curve are arrays; counters and identity are the
+ * "checkpoint" entry of the metadata. Doubles that must come back exactly are in arrays. */
+#include "train/checkpoint.h"
+
+#include "base/io.h"
+#include "base/mem.h"
+
+#include <string.h>
+#include <sys/stat.h>
+
+enum { VERSION = 1, N_EXACT = 2 + CHECKPOINT_SUMS };
+
+char *checkpoint_path(const char *prefix, const char *which) {
+  struct stat info;
+  size_t n = strlen(prefix);
+  if (n > 0 && prefix[n - 1] == '/') return mem_format("%s%s.safetensors", prefix, which);
+  bool folder = stat(prefix, &info) == 0 && S_ISDIR(info.st_mode);
+  return mem_format("%s%c%s.safetensors", prefix, folder ? '/' : '-', which);
+}
+
+typedef struct part {
+  const char *name;
+  float *data;
+} part;
+
+static void parts_of(part out[4], const checkpoint *c) {
+  out[0] = (part){"params", c->params};
+  out[1] = (part){"m", c->m};
+  out[2] = (part){"v", c->v};
+  out[3] = (part){"best", c->best};
+}
+
+garam_status checkpoint_write(const checkpoint *c, const char *path, garam_error *err) {
+  package_writer *w = NULL;
+  json_t *meta = json_pack("{s:i, s:I, s:i, s:O}", "version", VERSION, "step",
+                           (json_int_t)c->step, "best_epoch", c->best_epoch, "identity",
+                           c->identity);
+  garam_status status = GARAM_OK;
+  double exact[N_EXACT] = {c->best_value, c->seconds};
+  memcpy(exact + 2, c->sums, sizeof c->sums);
+  if (!meta) TRY_GOTO(done, fail_memory(err, 256));
+  TRY_GOTO(done, package_writer_new(&w, err));
+  part parts[4];
+  parts_of(parts, c);
+  const int64_t block = (int64_t)c->block;
+  for (int i = 0; i < 4; i++)
+    TRY_GOTO(done, package_add(w, parts[i].name, PACKAGE_F32, 1, &block, parts[i].data, err));
+  const int64_t shape[2] = {(int64_t)c->curve.n, CURVE_COLUMNS}, n_exact = N_EXACT;
+  TRY_GOTO(done, package_add(w, "curve", PACKAGE_F64, 2, shape, c->curve.rows, err));
+  TRY_GOTO(done, package_add(w, "exact", PACKAGE_F64, 1, &n_exact, exact, err));
+  TRY_GOTO(done, package_set_meta(w, "checkpoint", meta, err));
+  status = package_write(w, path, err);
+done:
+  package_writer_free(w);
+  json_decref(meta);
+  return status;
+}
+
+static garam_status differs(const char *path, const char *what, const json_t *there,
+                            const json_t *here, garam_error *err) {
+  char *was = there ? json_text(there) : NULL, *is = here ? json_text(here) : NULL;
+  garam_status status =
+      fail(err, GARAM_MISMATCH,
+           "%s: this checkpoint belongs to another run: %s was %.80s and is now %.80s; train "
+           "without --resume, or with the data and options it was begun with",
+           path, what, was ? was : "absent", is ? is : "absent");
+  mem_free(was);
+  mem_free(is);
+  return status;
+}
+
+/* Both objects hold the same keys and values; nested ones are walked to name what differs. */
+static garam_status same_identity(const char *path, const char *what, json_t *there, json_t *here,
+                                  garam_error *err) {
+  const char *key;
+  json_t *value;
+  if (!json_is_object(there) || !json_is_object(here))
+    return json_equal(there, here) ? GARAM_OK : differs(path, what, there, here, err);
+  json_object_foreach(here, key, value) {
+    json_t *other = json_object_get(there, key);
+    if (!other) return differs(path, key, NULL, value, err);
+    TRY(same_identity(path, key, other, value, err));
+  }
+  json_object_foreach(there, key, value) {
+    if (!json_object_get(here, key)) return differs(path, key, value, NULL, err);
+  }
+  return GARAM_OK;
+}
+
+garam_status checkpoint_read(checkpoint *c, const char *path, garam_error *err) {
+  package_reader *r = NULL;
+  json_t *meta = NULL, *identity;
+  garam_status status = GARAM_OK;
+  int64_t version, step, best_epoch;
+  TRY_GOTO(done, package_open(&r, path, err));
+  TRY_GOTO(done, package_get_meta(&meta, r, "checkpoint", err));
+  TRY_GOTO(done, json_get_int(&version, meta, "version", 1, INT32_MAX, path, err));
+  if (version != VERSION)
+    TRY_GOTO(done, fail(err, GARAM_UNSUPPORTED, "%s: checkpoint of version %lld; this is %d", path,
+                        (long long)version, VERSION));
+  TRY_GOTO(done, json_get_int(&step, meta, "step", 0, INT64_MAX, path, err));
+  TRY_GOTO(done, json_get_object(&identity, meta, "identity", path, err));
+  TRY_GOTO(done, same_identity(path, "the run", identity, c->identity, err));
+
+  const package_tensor *blocks[4], *rows, *exact;
+  part parts[4];
+  parts_of(parts, c);
+  for (int i = 0; i < 4; i++)
+    TRY_GOTO(done, package_get(&blocks[i], r, parts[i].name, PACKAGE_F32, 1,
+                               (const int64_t[]){(int64_t)c->block}, err));
+  TRY_GOTO(done, package_get(&rows, r, "curve", PACKAGE_F64, 2,
+                             (const int64_t[]){-1, CURVE_COLUMNS}, err));
+  TRY_GOTO(done, package_get(&exact, r, "exact", PACKAGE_F64, 1, (const int64_t[]){N_EXACT}, err));
+  TRY_GOTO(done, json_get_int(&best_epoch, meta, "best_epoch", 0, rows->dims[0], path, err));
+  TRY_GOTO(done, curve_reserve(&c->curve, (size_t)rows->dims[0], err));
+
+  double values[N_EXACT];
+  memcpy(values, exact->data, sizeof values);
+  c->step = (uint64_t)step;
+  c->best_epoch = (int)best_epoch;
+  c->best_value = values[0];
+  c->seconds = values[1];
+  memcpy(c->sums, values + 2, sizeof c->sums);
+  c->curve.n = (size_t)rows->dims[0];
+  if (rows->bytes) memcpy(c->curve.rows, rows->data, rows->bytes);
+  for (int i = 0; i < 4; i++) memcpy(parts[i].data, blocks[i]->data, blocks[i]->bytes);
+done:
+  json_decref(meta);
+  package_close(r);
+  return status;
+}

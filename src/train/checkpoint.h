@@ -1,0 +1,31 @@
+/* Checkpoints: everything that a training run needs to go on as if it had never stopped, in one
+ * safetensors file. */
+#ifndef TRAIN_CHECKPOINT_H
+#define TRAIN_CHECKPOINT_H
+
+#include "train/curve.h"
+
+enum { CHECKPOINT_SUMS = 6 };
+
+typedef struct checkpoint {
+  uint64_t step;        /* updates done; with the seed it says which rows come next */
+  int best_epoch;       /* from 1; 0: none yet */
+  double best_value;    /* validation loss, or accuracy, of the best epoch */
+  double seconds;       /* trained so far */
+  double sums[CHECKPOINT_SUMS]; /* of the epoch under way; the loop's own */
+  curve curve;          /* finished epochs */
+  size_t block;         /* items of each of these */
+  float *params, *m, *v, *best; /* best: parameters of the best epoch */
+  json_t *identity;     /* what data, options and seed it belongs to */
+} checkpoint;
+
+/* The file for `which` ("last", "best"): PREFIX/which.safetensors when prefix is a folder or ends
+ * in '/', else PREFIX-which.safetensors. mem_free; NULL when memory is out. */
+char *checkpoint_path(const char *prefix, const char *which);
+
+garam_status checkpoint_write(const checkpoint *c, const char *path, garam_error *err);
+/* Fills c, whose blocks and identity are there: refuses with GARAM_MISMATCH a file of other data
+ * or options, naming the first that differs, and leaves c as it was on any error. */
+garam_status checkpoint_read(checkpoint *c, const char *path, garam_error *err);
+
+#endif

@@ -1,0 +1,13 @@
+/* The options of a training run on their own, and the names of their choices. */
+#include "train/schedule.h"
+#include "train/train.h"
+
+const char *const class_weights_names[] = {"none", "balanced", NULL};
+const char *const train_select_names[] = {"loss", "accuracy", NULL};
+
+#define AT(field) OPT_AT(train_config, field)
+const opt_row train_options[] = {
+#include "train/options.def"
+};
+#undef AT
+const size_t train_n_options = COUNT_OF(train_options);

@@ -1,0 +1,30 @@
+/* Plans by batch size: see predictor.h. */
+#include "train/predictor.h"
+
+static const int64_t sizes[PREDICTOR_SIZES] = {1, 2, 3, 4, 5, 6, 7, 8, 16, 32, 64, 128, 256};
+enum { EXACT = 8, MAX_STEPS = 8192 };
+
+void predictor_init(predictor *p, const program_config *config, float *params) {
+  *p = (predictor){.config = *config, .params = params};
+  p->config.training = false;
+}
+
+void predictor_deinit(predictor *p) {
+  for (size_t i = 0; i < PREDICTOR_SIZES; i++) program_deinit(&p->programs[i]);
+}
+
+garam_status predictor_program(program **out, predictor *p, size_t n, garam_error *err) {
+  REQUIRE(n > 0, "predictor_program: no windows");
+  size_t at = PREDICTOR_SIZES - 1;
+  while (sizes[at] > (int64_t)(n < INT64_MAX ? n : INT64_MAX) ||
+         (at >= EXACT && sizes[at] * p->config.context > MAX_STEPS))
+    at--;
+  program *found = &p->programs[at];
+  *out = found;
+  if (found->plan) return GARAM_OK;
+  p->config.batch = sizes[at];
+  TRY(program_build(found, &p->config, err));
+  garam_status status = program_compile(found, p->params, NULL, err);
+  if (status != GARAM_OK) program_deinit(found);
+  return status;
+}

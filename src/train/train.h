@@ -1,0 +1,30 @@
+/* Training: schedules, the optimiser, batches, checkpoints, events, the loop, and the learner
+ * that puts any model behind learn/learner.h. This header holds what the room shares: the
+ * options of a training run. */
+#ifndef TRAIN_TRAIN_H
+#define TRAIN_TRAIN_H
+
+#include "base/opt.h"
+
+typedef enum class_weights { CLASS_WEIGHTS_NONE, CLASS_WEIGHTS_BALANCED } class_weights;
+typedef enum train_select { SELECT_LOSS, SELECT_ACCURACY } train_select;
+
+/* Filled by the rows of options.def. */
+typedef struct train_config {
+  int epochs, batch;
+  int steps_per_epoch; /* 0: as many as one pass over the training rows takes */
+  double learning_rate;
+  int schedule; /* schedule_names */
+  int warmup;   /* steps, but at most warmup_share of the run */
+  double warmup_share, restart_epochs, restart_factor, floor;
+  double weight_decay, beta1, beta2, epsilon, clip;
+  int class_weights, select;
+  double label_smoothing, huber;
+  int patience; /* epochs; 0: none */
+} train_config;
+
+extern const char *const class_weights_names[], *const train_select_names[];
+extern const opt_row train_options[]; /* on train_config alone */
+extern const size_t train_n_options;
+
+#endif
