@@ -21,11 +21,13 @@ typedef struct bars {
   int64_t step;
   bool snapshots;            /* a book: rows are moments, not intervals */
   const double *open, *high, *low, *close, *volume;
-  const double *bid, *ask;   /* at the row's end */
+  const double *bid, *ask;   /* at the row's end; NaN where a side is empty */
+  const double *bid_open, *ask_open; /* quote bars: at the row's start */
   const double *bid_size, *ask_size; /* best level */
   int n_levels;              /* book levels beyond and with the best; 0 without a book */
   const double *level_bid[BARS_MAX_LEVELS], *level_ask[BARS_MAX_LEVELS];
   const double *level_bid_size[BARS_MAX_LEVELS], *level_ask_size[BARS_MAX_LEVELS];
+  size_t n_one_sided;        /* book rows whose close is the only side there is */
   char role_names[512];      /* "close=Adj Close, volume=Volume": for the record */
   struct arena *memory;      /* of derived columns */
 } bars;
@@ -33,22 +35,28 @@ typedef struct bars {
 typedef struct bars_config {
   char price[64];  /* column to trade; "" finds close, mid, last, price */
   int stamp;       /* auto, start, end: what a bar's time means */
+  int one_sided;   /* refuse, use: book rows with only bids or only asks (a price limit) */
 } bars_config;
 extern const opt_row bars_options[];
 extern const size_t bars_n_options;
 
 /* Errors: no price column; text in a price column; prices missing or not above zero (row and
- * line named); unsorted or duplicate times (line named, with the --repair that would help). */
+ * line named); one-sided books; unsorted or duplicate times (line named, with the --repair that
+ * would help). `config` NULL: the defaults. The table must outlive the bars. */
+/* Is this the name of a quote, a book level or its size? */
+bool bars_is_book_column(const char *name);
 garam_status bars_open(bars **out, const table *t, const bars_config *config, garam_error *err);
 void bars_free(bars *b);
 
 typedef struct price_jump {
   size_t row;
-  double ratio;       /* close after / close before */
-  double split;       /* the nearest ratio of small integers (2 for a 2:1 split), else 0 */
+  double ratio;       /* open after / close before */
+  double split;       /* shares after for each before: 2 for 2:1, 0.05 for 1:20; else 0 */
 } price_jump;
-/* Jumps that look like unadjusted splits: |log ratio| large beside the usual move of that
- * series, at an overnight gap, and near p:q. Returns the number found; fills at most n. */
+/* Jumps that look like unadjusted splits (jump.c): the opening gap is large beside the usual
+ * move of that series, at an overnight gap, near p:q, and not traded like a crash. A jump that is
+ * far beyond the usual but near no p:q (a hole in the data, a crash) comes back with split 0.
+ * Returns the number found; fills at most n. */
 size_t bars_find_jumps(price_jump *out, size_t n, const bars *b);
 
 /* ---- feature.c: what was known at each row ------------------------------------------------ */
@@ -91,6 +99,7 @@ typedef struct label_spec {
                          log return below which a move is flat; 0 gives two classes */
   double barrier;     /* barrier width in units of realised volatility over the horizon */
   int volatility_window;
+  bool smooth_past;   /* smooth: against the mean of the last `horizon` rows; leaks, and warns */
   bool regression;    /* value = log return over the horizon, divided by nothing */
 } label_spec;
 extern const opt_row label_options[];
@@ -98,12 +107,13 @@ extern const size_t label_n_options;
 
 typedef struct labels {
   size_t n_rows;
-  int n_classes;      /* 3: down, flat, up; 2: down, up; 0: regression */
-  int32_t *y;         /* -1 where the outcome is not known (end of data) */
+  int n_classes;      /* 3: down, flat, up; 2: down, up (no move is down); 0: regression */
+  int32_t *y;         /* -1 where the outcome is not known (end of data); regression: 0 or -1 */
   double *value;      /* log return to the label's end; NaN where unknown */
-  int64_t *end;       /* the time the outcome is known (known_at of the row it ends on) */
-  uint32_t *end_row;
-  double dead_band;   /* as used */
+  int64_t *end;       /* the time the outcome is known (known_at of the row it ends on);
+                         INT64_MAX where unknown */
+  uint32_t *end_row;  /* UINT32_MAX where unknown */
+  double dead_band;   /* as used; above 0 when chosen, so that it asks for the same again */
   char warning[256];  /* smooth: what leaks */
 } labels;
 /* `train_rows`: the rows from which an automatic dead band may be chosen, [0, train_rows). */
