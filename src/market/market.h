@@ -155,7 +155,8 @@ typedef struct backtest_report {
   double *equity;        /* (n_rows) strategy, starts at 1 */
   double *buy_and_hold;  /* (n_rows) net of one entry and one exit */
   int64_t *time;
-  double net_return, gross_return, buy_and_hold_return, costs;
+  double net_return, gross_return, buy_and_hold_return; /* shares of the first equity */
+  double costs;             /* in the same units: gross = net + costs */
   double sharpe;            /* annualised by the rows' own time */
   double deflated_sharpe;   /* probability that the true Sharpe is above 0 after n_trials
                                (Bailey & Lopez de Prado 2014) */
@@ -165,11 +166,19 @@ typedef struct backtest_report {
   double periods_per_year;
 } backtest_report;
 /* position[t] in [-1, 1] is decided with what is known at row rows[t]; it is filled on the next
- * bar (its open, at ask or bid), held until the position changes. rows ascend. */
+ * bar (its open, at ask or bid; a snapshot's own quotes), and held, in units, until the position
+ * changes. rows ascend. Equity t is marked at the close of rows[t]. What is held at the last row
+ * is sold at its close, so the last position is never taken. Ratios are NaN without time. */
 garam_status backtest_run(backtest_report *out, const bars *b, const uint32_t *rows,
                           const double *position, size_t n, const cost_config *costs, int n_trials,
                           garam_error *err);
 void backtest_deinit(backtest_report *r);
+/* Bailey and Lopez de Prado, "The deflated Sharpe ratio", Journal of Portfolio Management 40
+ * (2014): the probability that the true ratio is above the best that n_trials of luck give.
+ * `ratio` is a row's, not a year's; of n returns; kurtosis is 3 for a normal; trial_variance is
+ * that of the trials' ratios. */
+double backtest_deflated_sharpe(double ratio, size_t n, double skew, double kurtosis,
+                                double trial_variance, int n_trials);
 
 /* ---- simulator.c: a market whose odds are known --------------------------------------------- */
 
