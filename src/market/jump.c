@@ -11,9 +11,12 @@ static const double split_ratios[] = {1.5, 2, 2.5, 3, 4, 5,  6,  7,  8,
 
 enum { JUMP_WINDOW = 40, JUMP_MIN_WINDOW = 5 };
 
+/* From the close before to the open, where the bar stays there: one wrong price at the open is
+ * no jump of the series. */
 static double log_gap(const bars *b, size_t t) {
-  double now = b->open ? b->open[t] : b->close[t];
-  return log(now / b->close[t - 1]);
+  double whole = log(b->close[t] / b->close[t - 1]);
+  double gap = b->open ? log(b->open[t] / b->close[t - 1]) : whole;
+  return fabs(whole - gap) < 0.5 * fabs(gap) ? gap : 0;
 }
 
 /* Root mean square of the moves before t, without t's own. */

@@ -3,7 +3,6 @@
 
 #include "base/mem.h"
 
-#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,7 +19,7 @@ const opt_row label_options[] = {
     {"dead-band", OPT_F64, OPT_AT(label_spec, dead_band), .def = -1, .min = -1, .max = 10,
      .help = "log return below which a move is flat; below 0: chosen on training rows for classes "
              "near thirds; 0: two classes"},
-    {"barrier", OPT_F64, OPT_AT(label_spec, barrier), .def = 1, .min = 0.01, .max = 100,
+    {"barrier", OPT_F64, OPT_AT(label_spec, barrier), .def = 0.7, .min = 0.01, .max = 100,
      .help = "barrier width, in units of realised volatility over the horizon"},
     {"volatility-window", OPT_INT, OPT_AT(label_spec, volatility_window), .def = 60, .min = 2,
      .max = 1000000, .unit = "rows", .help = "past rows that the barrier's volatility is taken from"},
@@ -104,8 +103,10 @@ static int compare_f64(const void *a, const void *b) {
 }
 
 /* The band that leaves a third of the training rows' moves flat. Where more than a third do not
- * move at all, flat means just that; the band is then the smallest number above 0, because a
+ * move at all, flat means just that; the band is then far below any tick but above 0, because a
  * band of 0 asks for two classes. */
+static const double least_band = 1e-9;
+
 static garam_status choose_band(double *out, const labels *l, const bars *b, size_t train_rows,
                                 garam_error *err) {
   if (train_rows > b->n_rows) train_rows = b->n_rows;
@@ -124,7 +125,7 @@ static garam_status choose_band(double *out, const labels *l, const bars *b, siz
   qsort(moves, n, sizeof *moves, compare_f64);
   size_t third = n / 3;
   double band = third > 0 ? 0.5 * (moves[third - 1] + moves[third]) : 0.5 * moves[0];
-  *out = band > DBL_MIN ? band : DBL_MIN;
+  *out = band > least_band ? band : least_band;
   mem_free(moves);
   return GARAM_OK;
 }
