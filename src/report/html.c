@@ -1,0 +1,407 @@
+/* The page: headline, verdict, scores beside baselines, charts, provenance. */
+#include "report/report.h"
+
+#include "base/io.h"
+#include "base/mem.h"
+#include "report/svg.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+/* In parts: C promises no more than 4095 characters in one string. */
+static const char style_page[] =
+    ":root{--paper:#fdfdfb;--ink:#1b1f24;--soft:#5c6570;--hair:#e4e4de;--panel:#f5f5f0;"
+    "--river:#0b6e8f;--clay:#c0612b;--stone:#9aa1a8;--good:#1f7a4d;--bad:#a8322a;"
+    "color-scheme:light dark}\n"
+    "@media(prefers-color-scheme:dark){:root{--paper:#14171a;--ink:#e8e6e1;--soft:#9aa3ac;"
+    "--hair:#2b3036;--panel:#1b1f23;--river:#58b6d6;--clay:#e69a63;--stone:#6e767e;--good:#6cc79a;"
+    "--bad:#ec8a80}}\n"
+    "*{box-sizing:border-box}\n"
+    "body{margin:0;background:var(--paper);color:var(--ink);font:16px/1.55 ui-sans-serif,system-ui,"
+    "-apple-system,\"Segoe UI\",\"Noto Sans\",\"Apple SD Gothic Neo\",\"Noto Sans KR\",sans-serif;"
+    "font-variant-numeric:tabular-nums lining-nums;-webkit-text-size-adjust:100%}\n"
+    "main{max-width:920px;margin:0 auto;padding:56px 20px 80px}\n"
+    "h1{font-size:30px;line-height:1.2;font-weight:650;letter-spacing:-.015em;margin:0 0 6px}\n"
+    "h2{font-size:18px;font-weight:650;letter-spacing:-.005em;margin:48px 0 12px}\n"
+    ".eyebrow{color:var(--soft);font-size:14px;margin:0 0 10px}\n"
+    ".lead{color:var(--soft);margin:0}\n"
+    ".verdict{margin:28px 0 0;padding:14px 18px;background:var(--panel);border-left:4px solid "
+    "var(--stone);border-radius:0 6px 6px 0}\n"
+    ".verdict p{margin:0}.verdict p+p{margin-top:8px}\n"
+    ".verdict.better{border-color:var(--good)}.verdict.worse{border-color:var(--bad)}\n"
+    ".scroll{overflow-x:auto}\n"
+    "table{border-collapse:collapse;width:100%;font-size:15px}\n"
+    "th{font-weight:500;color:var(--soft);font-size:13px;text-align:right;white-space:nowrap}\n"
+    "td{text-align:right;white-space:nowrap}\n"
+    "th,td{padding:7px 0 7px 22px;border-bottom:1px solid var(--hair)}\n"
+    "th:first-child,td:first-child{text-align:left;padding-left:0}\n"
+    "tr.ours td{font-weight:650}tr.ours td:first-child{color:var(--river)}\n"
+    "td small{font-weight:400;color:var(--soft);font-size:13px}\n";
+static const char style_charts[] =
+    "dl{display:grid;grid-template-columns:repeat(auto-fill,minmax(180px,1fr));gap:18px 24px;"
+    "margin:20px 0 0}\n"
+    "dl div{border-top:1px solid var(--hair);padding-top:8px}\n"
+    "dt{color:var(--soft);font-size:13px}dd{margin:0;font-size:20px;font-weight:600;"
+    "letter-spacing:-.01em}dd small{display:block;color:var(--soft);font-size:13px;font-weight:400;"
+    "letter-spacing:0;line-height:1.35}\n"
+    ".charts{display:grid;grid-template-columns:1fr 1fr;gap:36px 40px}\n"
+    "figure{margin:0;min-width:0}figure.wide{grid-column:1/-1}\n"
+    "figcaption{font-size:14px;margin:0 0 6px}figcaption b{font-weight:650;margin-right:14px}\n"
+    "figcaption span{color:var(--soft);font-size:13px;margin-right:12px;white-space:nowrap}\n"
+    "figcaption i{display:inline-block;width:14px;height:3px;border-radius:2px;margin:0 5px 3px 0;"
+    "vertical-align:middle}\n"
+    "i.s0{background:var(--stone)}i.s1{background:var(--river)}i.s2{background:var(--clay)}\n"
+    "svg{display:block;width:100%;height:auto;overflow:visible;font:12px ui-sans-serif,system-ui,"
+    "sans-serif}\n"
+    "svg text{fill:var(--soft);font-variant-numeric:tabular-nums}.end{text-anchor:end}"
+    ".middle{text-anchor:middle}\n"
+    ".grid{stroke:var(--hair)}.axis{stroke:var(--stone)}\n"
+    ".line{fill:none;stroke-width:1.8;stroke-linejoin:round;stroke-linecap:round}\n"
+    ".line.s0,.rule.s0{stroke:var(--stone)}.line.s1{stroke:var(--river)}.line.s2{stroke:var(--clay)}"
+    "\n.dashed{stroke-dasharray:4 4}.line.dashed{stroke-width:1.2}\n"
+    ".dot{fill-opacity:.32;stroke-width:1.5}.dot.s1{fill:var(--river);stroke:var(--river)}\n"
+    ".cell.s1{fill:var(--river)}.cell.s2{fill:var(--clay)}\n"
+    "svg text.cell-n{fill:var(--ink);font-size:15px;font-weight:600;text-anchor:middle}\n"
+    ".note{color:var(--soft);font-size:13px;line-height:1.45;margin:6px 0 0}\n"
+    "details{border-top:1px solid var(--hair);padding:10px 0}details:last-of-type{border-bottom:1px "
+    "solid var(--hair)}summary{cursor:pointer;font-size:15px}\n"
+    "details table{font-size:13px;margin:8px 0}details th,details td{padding:3px 0 3px 22px;"
+    "text-align:left;white-space:normal;overflow-wrap:anywhere}details td:first-child{white-space:"
+    "nowrap;color:var(--soft);width:1%}\n"
+    "code,pre{font:13px/1.5 ui-monospace,\"SF Mono\",Menlo,Consolas,monospace}\n"
+    "pre{background:var(--panel);padding:12px 16px;border-radius:6px;overflow-x:auto;margin:0 0 "
+    "16px}\n"
+    ".kv{display:grid;grid-template-columns:max-content 1fr;gap:4px 22px;font-size:14px;margin:0 0 "
+    "16px}.kv span{color:var(--soft)}.kv code{overflow-wrap:anywhere}\n"
+    "footer{margin-top:40px;color:var(--soft);font-size:13px}\n"
+    "@media(max-width:680px){.charts{grid-template-columns:1fr}main{padding-top:28px}}\n"
+    "@media print{details{display:none}main{padding:0}}\n";
+
+static const char *or_else(const char *text, const char *other) {
+  return text && *text ? text : other;
+}
+
+static const char *file_name(const char *path) {
+  const char *slash = path ? strrchr(path, '/') : NULL;
+  return slash ? slash + 1 : path;
+}
+
+/* ---- headline ----------------------------------------------------------------------------------- */
+
+static void put_headline(page *p, const json_t *scores, const json_t *manifest) {
+  char a[PAGE_NUMBER], b[PAGE_NUMBER];
+  const char *model = page_string(scores, "model");
+  if (!model) model = page_string(manifest, "model");
+  const char *data = page_string(scores, "data");
+  page_put(p, "<p class=\"eyebrow\">garam · evaluation</p>\n<h1>");
+  page_text(p, or_else(model, "A model"));
+  page_put(p, " on ");
+  page_text(p, or_else(file_name(data), "data"));
+  page_put(p, "</h1>\n<p class=\"lead\">");
+  page_text(p, page_count(a, page_f64(scores, "rows")));
+  page_put(p, json_is_true(json_object_get(scores, "trained_rows_included"))
+                  ? " rows scored, those it was trained on among them"
+                  : " rows scored, none of which it was trained on");
+  const json_t *time = json_object_get(scores, "time");
+  const char *start = page_string(time, "start"), *end = page_string(time, "end");
+  if (start && end) {
+    page_put(p, ", ");
+    page_text(p, start);
+    page_put(p, " to ");
+    page_text(p, end);
+  } else if (isfinite(page_f64(time, "start"))) {
+    page_printf(p, ", %s to %s", page_time(a, page_f64(time, "start")),
+                page_time(b, page_f64(time, "end")));
+  }
+  page_put(p, ".</p>\n");
+}
+
+static void put_verdict(page *p, const json_t *scores) {
+  char text[VERDICT_TEXT];
+  verdict v = report_verdict(text, scores);
+  if (v == VERDICT_UNKNOWN) return;
+  static const char *const classes[] = {"", " better", "", " worse"};
+  page_printf(p, "<div class=\"verdict%s\"><p>", classes[v]);
+  page_text(p, text);
+  page_put(p, "</p>");
+  char a[PAGE_NUMBER], b[PAGE_NUMBER];
+  double share = page_f64(scores, "share_of_bayes");
+  if (isfinite(share)) {
+    page_put(p, "<p>The odds of this data are known: the best possible accuracy is ");
+    page_text(p, page_percent(a, page_f64(scores, "bayes_accuracy"), 1));
+    page_put(p, ", and the model reaches ");
+    page_text(p, page_percent(b, share, 1));
+    page_put(p, " of it.</p>");
+  }
+  const char *warning = page_string(scores, "warning");
+  if (warning && *warning) {
+    page_put(p, "<p>");
+    page_text(p, warning);
+    page_put(p, "</p>");
+  }
+  page_put(p, "</div>\n");
+}
+
+/* ---- scores --------------------------------------------------------------------------------------- */
+
+typedef struct score {
+  const char *key, *title;
+  bool percent;
+  int digits;
+} score;
+
+static const score columns[] = {
+    {"accuracy", "accuracy", true, 2},      {"macro_f1", "macro-F1", false, 3},
+    {"log_loss", "log loss", false, 4},     {"brier", "Brier", false, 4},
+    {"calibration_error", "calibration error", false, 4},
+    {"auc", "AUC", false, 4},               {"mse", "mean squared error", false, 6},
+    {"mae", "mean absolute error", false, 6}, {"r2", "R²", false, 4},
+    {"ndcg", "NDCG", false, 4},
+};
+
+static void put_value(page *p, const json_t *object, const score *s) {
+  char text[PAGE_NUMBER];
+  double value = page_f64(object, s->key);
+  page_text(p, s->percent ? page_percent(text, value, s->digits)
+                          : page_number(text, value, s->digits));
+}
+
+static void put_interval(page *p, const json_t *scores, const score *s) {
+  const json_t *pair = json_object_get(json_object_get(scores, "interval"), s->key);
+  if (json_array_size(pair) != 2) return;
+  char a[PAGE_NUMBER], b[PAGE_NUMBER];
+  double low = json_number_value(json_array_get(pair, 0));
+  double high = json_number_value(json_array_get(pair, 1));
+  page_put(p, "<br><small>");
+  if (s->percent) {
+    page_text(p, page_percent(a, low, s->digits));
+    page_put(p, " – ");
+    page_text(p, page_percent(b, high, s->digits));
+  } else {
+    page_text(p, page_number(a, low, s->digits));
+    page_put(p, " – ");
+    page_text(p, page_number(b, high, s->digits));
+  }
+  page_put(p, "</small>");
+}
+
+static bool any_has(const json_t *scores, const char *key) {
+  return json_is_number(json_object_get(scores, key));
+}
+
+static void put_scores(page *p, const json_t *scores) {
+  page_put(p, "<h2>Scores</h2>\n<div class=\"scroll\"><table><thead><tr><th></th>");
+  for (size_t i = 0; i < COUNT_OF(columns); i++)
+    if (any_has(scores, columns[i].key)) page_printf(p, "<th>%s</th>", columns[i].title);
+  page_put(p, "</tr></thead><tbody>\n<tr class=\"ours\"><td>model</td>");
+  for (size_t i = 0; i < COUNT_OF(columns); i++) {
+    if (!any_has(scores, columns[i].key)) continue;
+    page_put(p, "<td>");
+    put_value(p, scores, &columns[i]);
+    put_interval(p, scores, &columns[i]);
+    page_put(p, "</td>");
+  }
+  page_put(p, "</tr>\n");
+  const char *name;
+  json_t *baseline;
+  json_object_foreach((json_t *)(uintptr_t)json_object_get(scores, "baselines"), name, baseline) {
+    page_put(p, "<tr><td>");
+    page_text(p, name);
+    page_put(p, "</td>");
+    for (size_t i = 0; i < COUNT_OF(columns); i++) {
+      if (!any_has(scores, columns[i].key)) continue;
+      page_put(p, "<td>");
+      put_value(p, baseline, &columns[i]);
+      page_put(p, "</td>");
+    }
+    page_put(p, "</tr>\n");
+  }
+  page_put(p, "</tbody></table></div>\n<p class=\"note\">Small print under a score: 95 % interval, "
+              "block bootstrap. Majority always says the most common class of the training rows, "
+              "persistence repeats the last outcome that was known, momentum follows the last "
+              "move.</p>\n");
+}
+
+static void put_fact(page *p, const char *title, const char *value, const char *more) {
+  page_put(p, "<div><dt>");
+  page_text(p, title);
+  page_put(p, "</dt><dd>");
+  page_text(p, value);
+  if (more) {
+    page_put(p, "<small>");
+    page_text(p, more);
+    page_put(p, "</small>");
+  }
+  page_put(p, "</dd></div>\n");
+}
+
+static void put_coverage_facts(page *p, const json_t *scores) {
+  if (!any_has(scores, "coverage_at_95")) return;
+  char text[PAGE_NUMBER];
+  page_put(p, "<dl>\n");
+  put_fact(p, "Coverage at 95 % accuracy",
+           page_percent(text, page_f64(scores, "coverage_at_95"), 2),
+           "of rows are called when the model may abstain; threshold from validation");
+  put_fact(p, "The same, directional calls only",
+           page_percent(text, page_f64(scores, "directional_coverage_at_95"), 2),
+           "down and up, without flat");
+  page_put(p, "</dl>\n");
+}
+
+static void put_backtest(page *p, const json_t *scores) {
+  const json_t *b = json_object_get(scores, "backtest");
+  if (!json_is_object(b)) return;
+  char text[PAGE_NUMBER], other[PAGE_NUMBER], more[2 * PAGE_NUMBER];
+  page_put(p, "<h2>Backtest</h2>\n<div class=\"charts\">\n");
+  bool drawn = svg_equity(p, scores);
+  page_put(p, "</div>\n<dl>\n");
+  (void)drawn;
+  snprintf(more, sizeof more, "buy and hold %s",
+           page_percent(other, page_f64(b, "buy_and_hold"), 2));
+  put_fact(p, "Net return", page_percent(text, page_f64(b, "net_return"), 2), more);
+  snprintf(more, sizeof more, "buy and hold %s",
+           page_number(other, page_f64(b, "buy_and_hold_sharpe"), 2));
+  put_fact(p, "Sharpe ratio, a year", page_number(text, page_f64(b, "sharpe"), 2),
+           json_object_get(b, "buy_and_hold_sharpe") ? more : NULL);
+  put_fact(p, "Deflated Sharpe", page_percent(text, page_f64(b, "deflated_sharpe"), 1),
+           "probability that the true Sharpe ratio is above zero");
+  put_fact(p, "Largest drawdown", page_percent(text, page_f64(b, "max_drawdown"), 2), NULL);
+  put_fact(p, "Turnover", page_number(text, page_f64(b, "turnover"), 1),
+           "times the equity, a year");
+  if (any_has(b, "costs"))
+    put_fact(p, "Costs paid", page_percent(text, page_f64(b, "costs"), 2),
+             "of the starting equity");
+  if (any_has(b, "trades"))
+    put_fact(p, "Trades", page_count(text, page_f64(b, "trades")), NULL);
+  page_put(p, "</dl>\n");
+}
+
+/* ---- provenance -------------------------------------------------------------------------------------- */
+
+static void put_json_value(page *p, const json_t *value) {
+  if (json_is_string(value)) {
+    page_text(p, json_string_value(value));
+    return;
+  }
+  if (json_is_real(value)) {
+    double number = json_real_value(value);
+    char text[PAGE_NUMBER];
+    for (int digits = 6; digits <= 17; digits++) {
+      snprintf(text, sizeof text, "%.*g", digits, number);
+      double again = 0;
+      if (sscanf(text, "%lf", &again) == 1 && !(again < number) && !(again > number)) break;
+    }
+    page_text(p, text);
+    return;
+  }
+  char *text = json_text(value);
+  if (!text) p->failed = true;
+  else if (strlen(text) <= 4000) page_text(p, text);
+  else page_printf(p, "(%zu values)", json_is_array(value) ? json_array_size(value)
+                                                           : json_object_size(value));
+  mem_free(text);
+}
+
+static void put_object(page *p, const json_t *object) {
+  const char *key;
+  json_t *value;
+  page_put(p, "<table><tbody>\n");
+  json_object_foreach((json_t *)(uintptr_t)object, key, value) {
+    page_put(p, "<tr><td>");
+    page_text(p, key);
+    page_put(p, "</td><td>");
+    put_json_value(p, value);
+    page_put(p, "</td></tr>\n");
+  }
+  page_put(p, "</tbody></table>\n");
+}
+
+/* Objects open up one level each: a section of options, or what they hold. */
+static void put_manifest(page *p, const json_t *manifest) {
+  json_t *plain = json_object();
+  const char *key;
+  json_t *value;
+  json_object_foreach((json_t *)(uintptr_t)manifest, key, value) {
+    if (!json_is_object(value)) {
+      json_object_set(plain, key, value);
+      continue;
+    }
+    page_put(p, "<details><summary>");
+    page_text(p, key);
+    page_put(p, "</summary>");
+    put_object(p, value);
+    page_put(p, "</details>\n");
+  }
+  if (json_object_size(plain) > 0) {
+    page_put(p, "<details><summary>the rest of the manifest</summary>");
+    put_object(p, plain);
+    page_put(p, "</details>\n");
+  }
+  json_decref(plain);
+}
+
+static void put_pair(page *p, const char *title, const char *value) {
+  if (!value) return;
+  page_printf(p, "<span>%s</span><code>", title);
+  page_text(p, value);
+  page_put(p, "</code>");
+}
+
+static void put_provenance(page *p, const json_t *scores, const json_t *manifest,
+                           const char *command) {
+  page_put(p, "<h2>Where this comes from</h2>\n");
+  if (command) {
+    page_put(p, "<pre>");
+    page_text(p, command);
+    page_put(p, "</pre>\n");
+  }
+  page_put(p, "<div class=\"kv\">");
+  put_pair(p, "package", page_string(scores, "package"));
+  put_pair(p, "sha256", page_string(scores, "sha256"));
+  put_pair(p, "data", page_string(scores, "data"));
+  put_pair(p, "garam", garam_version());
+  page_put(p, "</div>\n");
+  if (json_is_object(manifest)) put_manifest(p, manifest);
+}
+
+/* ---- the whole ----------------------------------------------------------------------------------------- */
+
+char *report_html(const json_t *scores, const json_t *manifest, const char *command) {
+  page p = {0};
+  const json_t *detail = json_object_get(scores, "detail");
+  page_put(&p, "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+               "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>");
+  page_text(&p, or_else(page_string(scores, "model"), "model"));
+  page_put(&p, " on ");
+  page_text(&p, or_else(file_name(page_string(scores, "data")), "data"));
+  page_put(&p, " · garam</title>\n<style>\n");
+  page_put(&p, style_page);
+  page_put(&p, style_charts);
+  page_put(&p, "</style>\n</head>\n<body>\n<main>\n");
+  put_headline(&p, scores, manifest);
+  put_verdict(&p, scores);
+  put_scores(&p, scores);
+  put_coverage_facts(&p, scores);
+  put_backtest(&p, scores);
+  page_put(&p, "<h2>What it knows, and how well it knows it</h2>\n<div class=\"charts\">\n");
+  svg_reliability(&p, detail);
+  svg_confusion(&p, detail);
+  svg_coverage(&p, scores);
+  svg_curves(&p, manifest);
+  page_put(&p, "</div>\n");
+  put_provenance(&p, scores, manifest, command);
+  page_printf(&p, "<footer>Made by garam %s. Past prices promise nothing.</footer>\n</main>\n</body>"
+                  "\n</html>\n",
+              garam_version());
+  return page_take(&p);
+}
+
+garam_status report_write(const char *path, const json_t *scores, const json_t *manifest,
+                          const char *command, garam_error *err) {
+  char *text = report_html(scores, manifest, command);
+  if (!text) return fail_memory(err, 0);
+  garam_status status = io_write_file(path, text, strlen(text), err);
+  mem_free(text);
+  return status;
+}
