@@ -98,6 +98,7 @@ typedef struct plan_config {
   void *params;    /* the caller's flat block, of the graph's real type; 64-byte aligned */
   void *grads;     /* the same shape; NULL when there is no graph_grad */
   bool keep_order; /* skip rewrites (for checks of them) */
+  bool no_reuse;   /* every tensor has memory of its own (for checks of the planner) */
 } plan_config;
 garam_status graph_compile(plan **out, graph *g, const plan_config *config, garam_error *err);
 void plan_free(plan *p);

@@ -1,0 +1,54 @@
+/* What op files, rewriting and the tests share: attributes that more than one file reads, and
+ * ops that only gradient rules emit. */
+#ifndef GRAPH_OP_INNER_H
+#define GRAPH_OP_INNER_H
+
+#include "graph/node.h"
+#include "kernel/gemm.h"
+#include "kernel/kernel.h"
+
+static inline const kernel_table *op_kernel_of(const node *n) {
+  return n->graph->config.real == DTYPE_F64 ? kernel_table_f64() : kernel_table_f32();
+}
+static inline const kernel_table *op_kernel(const op_run *r) {
+  return op_kernel_of(r->node);
+}
+
+/* ---- op_leaf.c ---- */
+/* Turns a node with one output into a constant of that shape; false when memory is out. */
+bool constant_become(graph *g, node *n, const double *values);
+
+/* ---- op_unary.c ---- */
+typedef struct unary_attr {
+  kernel_unary_op kernel;
+  double p0, p1;
+} unary_attr;
+
+/* ---- op_reduce.c ---- */
+/* Sums over axes [from, to), which are dropped or kept as 1. */
+tensor *op_sum_axes(tensor *a, int from, int to, bool keep);
+/* x (outer, inner), in any shape of that count, to (outer, n, inner) in the shape given, times
+ * factor. */
+tensor *op_expand(tensor *x, int64_t outer, int64_t n, int64_t inner, int rank,
+                  const int64_t *dims, double factor);
+/* A gradient of a broadcast result, summed to the shape of the operand `like`. */
+tensor *op_sum_to(tensor *a, const tensor *like);
+
+/* ---- op_product.c ---- */
+typedef struct linear_attr {
+  kernel_unary_op activation; /* KERNEL_IDENTITY until rewriting fuses one */
+} linear_attr;
+
+/* ---- op_dropout.c ---- */
+/* `stream` is of the dropout node that was built; gradients and fused nodes carry it along. */
+typedef struct dropout_attr {
+  double rate;
+  uint32_t stream;
+} dropout_attr;
+bool dropout_rate_fits(graph *g, const char *op, double rate); /* else a sticky error */
+typedef struct activation_attr {
+  kernel_unary_op kernel;
+  dropout_attr dropout; /* rate 0: none */
+} activation_attr;
+
+#endif

@@ -1,0 +1,323 @@
+/* A graph becomes a plan: the list of nodes that run, and an address for every tensor. Lifetimes
+ * are counted in steps; memory.c lays the blocks into one arena; an elementwise op writes over
+ * an operand that it is the last to read; a reshape has no memory of its own; gradients of
+ * parameters are computed in the caller's block. Running is one walk over addresses. */
+#include "graph/plan.h"
+
+#include "base/clock.h"
+
+#include <string.h>
+
+#define NO_BLOCK SIZE_MAX
+
+/* ---- lifetimes ---- */
+
+/* The tensor whose memory t is: itself, or what a chain of aliases starts from. */
+static const tensor *root_of(const tensor *t) {
+  while (t->node->op->flags & OP_ALIAS) t = t->node->inputs[0];
+  return t;
+}
+
+static bool runs(const node *n) {
+  return !(n->op->flags & (OP_LEAF | OP_ALIAS));
+}
+
+typedef struct lifetimes {
+  uint32_t *end;  /* by root's number: the last step that reads it */
+  bool *kept;     /* by root's number: its memory may not be overwritten */
+} lifetimes;
+
+static void lifetimes_find(lifetimes *l, const plan *p) {
+  const graph *g = p->graph;
+  uint32_t step = 0, last = (uint32_t)p->n_steps;
+  for (size_t i = 0; i < g->n_nodes; i++) {
+    const node *n = g->nodes[i];
+    for (int k = 0; k < n->n_outputs; k++) {
+      uint32_t number = n->outputs[k]->number;
+      bool leaf = n->op->flags & OP_LEAF;
+      l->end[number] = leaf ? last : step;
+      l->kept[number] = leaf;
+    }
+    for (int k = 0; runs(n) && k < n->n_inputs; k++)
+      if (n->inputs[k]) l->end[root_of(n->inputs[k])->number] = step;
+    step += runs(n);
+  }
+  for (size_t i = 0; i < g->n_nodes; i++)
+    if (g->nodes[i]->op->flags & OP_LEAF) l->end[g->nodes[i]->outputs[0]->number] = last;
+  for (size_t i = 0; i < g->n_outputs; i++) {
+    const tensor *root = root_of(g->outputs[i].tensor);
+    l->end[root->number] = last;
+    l->kept[root->number] = true;
+  }
+}
+
+/* ---- places ---- */
+
+static garam_status block_new(plan *p, size_t *block, size_t bytes, uint32_t begin, uint32_t end,
+                              garam_error *err) {
+  TRY(mem_grow(&p->blocks, &p->cap_blocks, p->n_blocks + 1, sizeof *p->blocks, err));
+  *block = p->n_blocks;
+  p->blocks[p->n_blocks++] = (memory_block){.bytes = bytes, .begin = begin, .end = end};
+  return GARAM_OK;
+}
+
+/* A gradient that is a leaf, or that two parameters share, needs a copy with its own place. */
+static garam_status place_gradients(plan *p, garam_error *err) {
+  graph *g = p->graph;
+  size_t item = dtype_size(graph_real(g));
+  bool *taken = mem_array((size_t)g->n_tensors + g->n_params + 1, sizeof *taken);
+  if (!taken) return fail_memory(err, g->n_tensors);
+  for (size_t i = 0; i < g->n_params; i++) {
+    tensor *param = g->param_tensors[i];
+    if (!param->grad) continue;
+    const tensor *root = root_of(param->grad);
+    if (root->node->op->flags & OP_LEAF || taken[root->number]) {
+      param->grad = node_emit(&record_copy, TENSORS(param->grad), NULL, 0);
+      root = param->grad;
+      if (!graph_ok(g)) break;
+    }
+    taken[root->number] = true;
+  }
+  mem_free(taken);
+  TRY(graph_check(g, err));
+  p->places = arena_array(&g->arena, (size_t)g->n_tensors + 1, sizeof *p->places);
+  if (!p->places) return fail_memory(err, g->n_tensors * sizeof *p->places);
+  for (size_t i = 0; i < g->n_params; i++) {
+    const tensor *param = g->param_tensors[i];
+    size_t offset = g->params[i].offset * item;
+    p->places[param->number] = (place){.kind = PLACE_PARAM, .offset = offset};
+    if (param->grad)
+      p->places[root_of(param->grad)->number] = (place){.kind = PLACE_GRAD, .offset = offset};
+  }
+  return GARAM_OK;
+}
+
+/* The input whose memory output 0 may take over, or -1. */
+static int in_place_input(const plan *p, const lifetimes *l, const node *n, uint32_t step) {
+  if (p->config.no_reuse || p->places[n->outputs[0]->number].kind != PLACE_NONE) return -1;
+  for (int i = 0; i < n->n_inputs && i < 32; i++) {
+    if (!(n->op->in_place >> i & 1) || !n->inputs[i]) continue;
+    const tensor *root = root_of(n->inputs[i]);
+    if (p->places[root->number].kind == PLACE_ARENA && !l->kept[root->number] &&
+        l->end[root->number] == step && tensor_bytes(root) == tensor_bytes(n->outputs[0]))
+      return i;
+  }
+  return -1;
+}
+
+static garam_status place_outputs(plan *p, const lifetimes *l, const node *n, uint32_t step,
+                                  garam_error *err) {
+  int over = runs(n) ? in_place_input(p, l, n, step) : -1;
+  for (int k = 0; k < n->n_outputs; k++) {
+    const tensor *t = n->outputs[k];
+    place *at = &p->places[t->number];
+    if (at->kind != PLACE_NONE) continue; /* in the caller's blocks */
+    if (n->op == &record_param) continue;
+    if (t->uses == 0 && k < 32 && n->op->spare >> k & 1) continue;
+    uint32_t end = l->end[t->number];
+    at->kind = PLACE_ARENA;
+    if (k == 0 && over >= 0) {
+      at->block = p->places[root_of(n->inputs[over])->number].block;
+      p->blocks[at->block].end = end;
+    } else {
+      bool leaf = n->op->flags & OP_LEAF;
+      TRY(block_new(p, &at->block, tensor_bytes(t), leaf ? 0 : step, end, err));
+    }
+  }
+  return GARAM_OK;
+}
+
+static garam_status place_all(plan *p, const lifetimes *l, garam_error *err) {
+  const graph *g = p->graph;
+  uint32_t step = 0;
+  for (size_t i = 0; i < g->n_nodes; i++) {
+    const node *n = g->nodes[i];
+    if (n->op->flags & OP_ALIAS) {
+      p->places[n->outputs[0]->number] = p->places[root_of(n->outputs[0])->number];
+      continue;
+    }
+    TRY(place_outputs(p, l, n, step, err));
+    if (!runs(n)) continue;
+    plan_step *s = &p->steps[step];
+    size_t bytes = n->op->scratch ? n->op->scratch(n, s->run.state) : 0;
+    s->scratch_block = NO_BLOCK;
+    if (bytes > 0) TRY(block_new(p, &s->scratch_block, bytes, step, step, err));
+    step++;
+  }
+  return memory_layout(p->blocks, p->n_blocks, !p->config.no_reuse, &p->arena_bytes, err);
+}
+
+/* An alias's place is its root's: roots come first, and the caller's blocks are known before. */
+void *plan_address(const plan *p, const tensor *t) {
+  const place *at = &p->places[root_of(t)->number];
+  switch (at->kind) {
+  case PLACE_NONE: return NULL;
+  case PLACE_ARENA: return p->arena + p->blocks[at->block].offset;
+  case PLACE_PARAM: return (char *)p->config.params + at->offset;
+  case PLACE_GRAD: return (char *)p->config.grads + at->offset;
+  }
+  return NULL;
+}
+
+/* ---- making ---- */
+
+static garam_status steps_prepare(plan *p, garam_error *err) {
+  graph *g = p->graph;
+  p->n_steps = 0;
+  size_t n = 0;
+  for (size_t i = 0; i < g->n_nodes; i++) n += runs(g->nodes[i]);
+  p->steps = mem_array(n + 1, sizeof *p->steps);
+  if (!p->steps) return fail_memory(err, n * sizeof *p->steps);
+  for (size_t i = 0; i < g->n_nodes; i++) {
+    const node *made = g->nodes[i];
+    if (!runs(made)) continue;
+    op_run *r = &p->steps[p->n_steps++].run;
+    r->node = made;
+    r->seed = g->config.seed;
+    r->in = arena_array(&g->arena, (size_t)made->n_inputs + 1, sizeof *r->in);
+    r->out = arena_array(&g->arena, (size_t)made->n_outputs, sizeof *r->out);
+    if (!r->in || !r->out) return fail_memory(err, sizeof *r->in);
+    if (made->op->prepare && made->op->prepare(&r->state, made, err) != GARAM_OK)
+      return fail_within(err, err ? err->status : GARAM_INVALID, "op %s", made->op->name);
+  }
+  return GARAM_OK;
+}
+
+static void addresses_fill(plan *p) {
+  for (size_t i = 0; i < p->n_steps; i++) {
+    plan_step *s = &p->steps[i];
+    const node *n = s->run.node;
+    for (int k = 0; k < n->n_inputs; k++)
+      s->run.in[k] = n->inputs[k] ? plan_address(p, n->inputs[k]) : NULL;
+    for (int k = 0; k < n->n_outputs; k++) s->run.out[k] = plan_address(p, n->outputs[k]);
+    if (s->scratch_block != NO_BLOCK)
+      s->run.scratch = p->arena + p->blocks[s->scratch_block].offset;
+  }
+  for (size_t i = 0; i < p->graph->n_nodes; i++) { /* constants, once and for all */
+    const node *n = p->graph->nodes[i];
+    if (!(n->op->flags & OP_LEAF) || !n->op->run) continue;
+    void *out = plan_address(p, n->outputs[0]);
+    if (out) n->op->run(&(op_run){.node = n, .out = &out});
+  }
+}
+
+static garam_status plan_make(plan *p, garam_error *err) {
+  graph *g = p->graph;
+  lifetimes l = {0};
+  garam_status status = GARAM_OK;
+  if (!p->config.keep_order) {
+    TRY_GOTO(done, rewrite_fold(g, err));
+    rewrite_dead(g);
+    rewrite_fuse(g);
+    rewrite_dead(g);
+    TRY_GOTO(done, graph_check(g, err));
+  }
+  TRY_GOTO(done, place_gradients(p, err));
+  graph_count_uses(g);
+  TRY_GOTO(done, steps_prepare(p, err));
+  l.end = mem_array((size_t)g->n_tensors + 1, sizeof *l.end);
+  l.kept = mem_array((size_t)g->n_tensors + 1, sizeof *l.kept);
+  if (!l.end || !l.kept) TRY_GOTO(done, fail_memory(err, g->n_tensors));
+  lifetimes_find(&l, p);
+  TRY_GOTO(done, place_all(p, &l, err));
+  p->arena = mem_alloc_aligned(p->arena_bytes + MEMORY_ALIGN, MEMORY_ALIGN);
+  if (!p->arena) TRY_GOTO(done, fail_memory(err, p->arena_bytes));
+  memset(p->arena, 0, p->arena_bytes); /* touched here, so that the first run is like the others */
+  if (p->config.grads) memset(p->config.grads, 0, g->block * dtype_size(graph_real(g)));
+  addresses_fill(p);
+done:
+  mem_free(l.end);
+  mem_free(l.kept);
+  return status;
+}
+
+static bool is_aligned(const void *ptr) {
+  return ((uintptr_t)ptr & (MEMORY_ALIGN - 1)) == 0;
+}
+
+garam_status graph_compile(plan **out, graph *g, const plan_config *config, garam_error *err) {
+  *out = NULL;
+  TRY(graph_check(g, err));
+  if (g->n_params > 0 && (!config->params || !is_aligned(config->params)))
+    return fail(err, GARAM_INVALID, "plan: parameters need a block aligned to %d bytes",
+                MEMORY_ALIGN);
+  if (g->n_params > 0 && g->loss && (!config->grads || !is_aligned(config->grads)))
+    return fail(err, GARAM_INVALID, "plan: gradients need a block aligned to %d bytes",
+                MEMORY_ALIGN);
+  plan *p = mem_zalloc(sizeof *p);
+  if (!p) return fail_memory(err, sizeof *p);
+  p->config = *config;
+  if (!g->loss) p->config.grads = NULL;
+  garam_status status = graph_clone(&p->graph, g, err);
+  if (status == GARAM_OK) status = plan_make(p, err);
+  if (status == GARAM_OK) *out = p;
+  else plan_free(p);
+  return status;
+}
+
+void plan_free(plan *p) {
+  if (!p) return;
+  for (size_t i = 0; i < p->n_steps; i++) {
+    const op *op = p->steps[i].run.node->op;
+    if (op->release && p->steps[i].run.state) op->release(p->steps[i].run.state);
+  }
+  mem_free(p->steps);
+  mem_free(p->blocks);
+  mem_free_aligned(p->arena);
+  graph_free(p->graph);
+  mem_free(p);
+}
+
+/* ---- using ---- */
+
+static const tensor *name_find(const graph_name *names, size_t n, const char *name) {
+  for (size_t i = 0; i < n; i++)
+    if (strcmp(names[i].name, name) == 0) return names[i].tensor;
+  return NULL;
+}
+
+void *plan_input(plan *p, const char *name, size_t *bytes) {
+  const tensor *t = name_find(p->graph->inputs, p->graph->n_inputs, name);
+  REQUIRE(t, "plan_input: no input \"%s\"", name);
+  if (bytes) *bytes = tensor_bytes(t);
+  return plan_address(p, t);
+}
+
+const void *plan_output(const plan *p, const char *name, size_t *bytes) {
+  const tensor *t = name_find(p->graph->outputs, p->graph->n_outputs, name);
+  REQUIRE(t, "plan_output: no output \"%s\"", name);
+  if (bytes) *bytes = tensor_bytes(t);
+  return plan_address(p, t);
+}
+
+/* Parameters that do not reach the loss: their part of the block is the caller's to write, so it
+ * is cleared in every run. */
+static void clear_unreached(const plan *p) {
+  const graph *g = p->graph;
+  size_t item = dtype_size(graph_real(g));
+  for (size_t i = 0; i < g->n_params; i++)
+    if (!g->param_tensors[i]->grad)
+      memset((char *)p->config.grads + g->params[i].offset * item, 0, g->params[i].count * item);
+}
+
+garam_status plan_run(plan *p, uint64_t step, garam_error *err) {
+  (void)err; /* nothing in a run can fail; a room above may add what can */
+  if (p->config.grads) clear_unreached(p);
+  if (p->profiling) p->n_runs++;
+  for (size_t i = 0; i < p->n_steps; i++) {
+    plan_step *s = &p->steps[i];
+    s->run.step = step;
+    if (!p->profiling) {
+      s->run.node->op->run(&s->run);
+      continue;
+    }
+    int64_t start = clock_monotonic_ns();
+    s->run.node->op->run(&s->run);
+    s->seconds += (double)(clock_monotonic_ns() - start) * 1e-9;
+  }
+  return GARAM_OK;
+}
+
+size_t plan_arena_bytes(const plan *p) {
+  return p->arena_bytes;
+}

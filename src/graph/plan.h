@@ -1,0 +1,47 @@
+/* What a plan is inside: for plan.c, describe.c and their tests. */
+#ifndef GRAPH_PLAN_H
+#define GRAPH_PLAN_H
+
+#include "graph/memory.h"
+#include "graph/node.h"
+
+typedef enum place_kind {
+  PLACE_NONE,  /* nobody reads it */
+  PLACE_ARENA, /* block `block` of the arena */
+  PLACE_PARAM, /* `offset` bytes into the caller's parameters */
+  PLACE_GRAD,  /* `offset` bytes into the caller's gradients */
+} place_kind;
+
+typedef struct place {
+  place_kind kind;
+  size_t block, offset;
+} place;
+
+typedef struct plan_step {
+  op_run run;
+  double seconds;
+  size_t scratch_block; /* SIZE_MAX: none */
+} plan_step;
+
+struct plan {
+  graph *graph; /* its own copy, rewritten */
+  plan_config config;
+  plan_step *steps;
+  size_t n_steps;
+  place *places; /* by tensor number */
+  memory_block *blocks;
+  size_t n_blocks, cap_blocks;
+  char *arena;
+  size_t arena_bytes;
+  bool profiling;
+  uint64_t n_runs; /* while profiling */
+};
+
+void *plan_address(const plan *p, const tensor *t); /* NULL: nobody reads it */
+
+/* ---- rewrite.c: on the plan's own graph ---- */
+garam_status rewrite_fold(graph *g, garam_error *err); /* small constants are computed once */
+void rewrite_fuse(graph *g);
+void rewrite_dead(graph *g); /* drops nodes that reach no output and no parameter gradient */
+
+#endif
