@@ -79,7 +79,7 @@ void plan_profile(plan *p, bool on) {
 }
 
 typedef struct profile_row {
-  const op *op;
+  const op_record *op;
   size_t n;
   double seconds, flops, bytes;
 } profile_row;

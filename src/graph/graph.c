@@ -85,10 +85,10 @@ static bool leaf_shape(node *n) {
   return node_output(n, a->type, a->rank, a->dims);
 }
 
-const op record_input = {.name = "input", .flags = OP_LEAF, .shape = leaf_shape};
-const op record_param = {.name = "param", .flags = OP_LEAF, .shape = leaf_shape};
+const op_record record_input = {.name = "input", .flags = OP_LEAF, .shape = leaf_shape};
+const op_record record_param = {.name = "param", .flags = OP_LEAF, .shape = leaf_shape};
 
-static tensor *leaf_add(graph *g, const op *op, dtype type, int rank, const int64_t *dims) {
+static tensor *leaf_add(graph *g, const op_record *op, dtype type, int rank, const int64_t *dims) {
   leaf_attr a = {.type = type, .rank = rank};
   if (rank < 0 || rank > TENSOR_MAX_RANK) {
     graph_fail(g, GARAM_INVALID, "%s: rank %d; at most %d", op->name, rank, TENSOR_MAX_RANK);

@@ -19,7 +19,7 @@
 #define NODE_MAX_OUTPUTS 6
 
 typedef struct node node;
-typedef struct op op;
+typedef struct op_record op_record;
 typedef struct op_run op_run;
 
 struct tensor {
@@ -37,7 +37,7 @@ struct tensor {
 };
 
 struct node {
-  const op *op;
+  const op_record *op;
   graph *graph;
   uint32_t number;
   int n_inputs, n_outputs;
@@ -65,7 +65,7 @@ enum {
 
 /* The record of an op. Functions that may be NULL: grad (then a gradient that reaches the op is
  * an error of building), scratch, prepare, release, flops, bytes. */
-struct op {
+struct op_record {
   const char *name;
   const char *onnx;  /* the operator that exports it alone; NULL when there is none */
   unsigned flags;    /* OP_... */
@@ -86,10 +86,10 @@ struct op {
 };
 
 /* ---- records: ops.def is the one list ---- */
-#define OP(name) extern const op record_##name;
+#define OP(name) extern const op_record record_##name;
 #include "graph/ops.def"
 #undef OP
-extern const op *const op_records[];
+extern const op_record *const op_records[];
 extern const size_t n_op_records;
 
 /* ---- a graph ---- */
@@ -127,11 +127,11 @@ void graph_count_uses(graph *g); /* by nodes, outputs and parameter gradients */
 /* ---- nodes ---- */
 /* Appends a node with a copy of its attributes; NULL (and a sticky error) when it is refused or
  * any input is poison. */
-node *node_append(graph *g, const op *op, tensor *const *inputs, int n_inputs, const void *attr,
+node *node_append(graph *g, const op_record *op, tensor *const *inputs, int n_inputs, const void *attr,
                   size_t attr_size);
 /* The same through the first input's graph, for ops with one output that counts: the tensor, or
  * poison. */
-tensor *node_emit(const op *op, tensor *const *inputs, int n_inputs, const void *attr,
+tensor *node_emit(const op_record *op, tensor *const *inputs, int n_inputs, const void *attr,
                   size_t attr_size);
 #define TENSORS(...)                                                                               \
   ((tensor *const[]){__VA_ARGS__}), (int)(sizeof((tensor *const[]){__VA_ARGS__}) / sizeof(tensor *))

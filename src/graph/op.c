@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-const op *const op_records[] = {
+const op_record *const op_records[] = {
 #define OP(name) &record_##name,
 #include "graph/ops.def"
 #undef OP
@@ -141,7 +141,7 @@ static bool node_fill(node *n, tensor *const *inputs, const void *attr, size_t a
   return true;
 }
 
-node *node_append(graph *g, const op *op, tensor *const *inputs, int n_inputs, const void *attr,
+node *node_append(graph *g, const op_record *op, tensor *const *inputs, int n_inputs, const void *attr,
                   size_t attr_size) {
   if (!graph_ok(g)) return NULL;
   node *n = arena_alloc(&g->arena, sizeof *n);
@@ -156,7 +156,7 @@ node *node_append(graph *g, const op *op, tensor *const *inputs, int n_inputs, c
   return n;
 }
 
-tensor *node_emit(const op *op, tensor *const *inputs, int n_inputs, const void *attr,
+tensor *node_emit(const op_record *op, tensor *const *inputs, int n_inputs, const void *attr,
                   size_t attr_size) {
   graph *g = NULL;
   for (int i = 0; i < n_inputs && !g; i++)

@@ -91,7 +91,7 @@ static double attention_flops(const node *n) {
   return attention_pairs(n) * (4.0 * (double)n->inputs[0]->dims[2] + 6.0 * a->options.n_heads);
 }
 
-const op record_attention = {.name = "attention",
+const op_record record_attention = {.name = "attention",
                              .flags = OP_RANDOM,
                              .optional = 8,
                              .shape = attention_shape,
@@ -135,7 +135,7 @@ static double attention_backward_flops(const node *n) {
   return 2.5 * attention_flops(n); /* five products where forward has two */
 }
 
-const op record_attention_backward = {.name = "attention_backward",
+const op_record record_attention_backward = {.name = "attention_backward",
                                       .flags = OP_RANDOM,
                                       .optional = 8,
                                       .shape = attention_backward_shape,

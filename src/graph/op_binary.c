@@ -95,7 +95,7 @@ static void div_grad(const node *n, tensor *const *dy) {
   if (grad_wanted(n->inputs[1])) give(n->inputs[1], op_neg(op_mul(da, n->outputs[0])));
 }
 
-static tensor *binary_emit(const op *op, kernel_binary_op kernel, tensor *a, tensor *b) {
+static tensor *binary_emit(const op_record *op, kernel_binary_op kernel, tensor *a, tensor *b) {
   return node_emit(op, TENSORS(a, b), &(binary_attr){kernel}, sizeof(binary_attr));
 }
 
@@ -115,7 +115,7 @@ static void compare_grad(const node *n, tensor *const *dy) {
 }
 
 #define BINARY(NAME, ONNX, GRAD)                                                                   \
-  const op record_##NAME = {.name = #NAME,                                                         \
+  const op_record record_##NAME = {.name = #NAME,                                                         \
                             .onnx = ONNX,                                                          \
                             .in_place = 3,                                                         \
                             .shape = binary_shape,                                                 \

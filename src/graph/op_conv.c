@@ -73,7 +73,7 @@ static double conv_flops(const node *n) {
          (double)s.outputs;
 }
 
-const op record_conv1d = {.name = "conv1d",
+const op_record record_conv1d = {.name = "conv1d",
                           .onnx = "Conv",
                           .optional = 4,
                           .shape = conv_shape,
@@ -108,7 +108,7 @@ static double conv_backward_flops(const node *n) {
   return 2 * conv_flops(n);
 }
 
-const op record_conv1d_backward = {.name = "conv1d_backward",
+const op_record record_conv1d_backward = {.name = "conv1d_backward",
                                    .optional = 4,
                                    .spare = 7,
                                    .shape = conv_backward_shape,

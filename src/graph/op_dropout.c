@@ -28,7 +28,7 @@ static void dropout_run(const op_run *r) {
   op_kernel(r)->dropout(r->out[0], r->in[0], (size_t)r->node->outputs[0]->count, &key);
 }
 
-const op record_dropout = {.name = "dropout",
+const op_record record_dropout = {.name = "dropout",
                            .onnx = "Dropout",
                            .flags = OP_RANDOM,
                            .in_place = 1,
@@ -65,7 +65,7 @@ static void dropout_add_run(const op_run *r) {
                             &key);
 }
 
-const op record_dropout_add = {.name = "dropout_add",
+const op_record record_dropout_add = {.name = "dropout_add",
                                .flags = OP_RANDOM,
                                .in_place = 3,
                                .shape = dropout_add_shape,
@@ -93,7 +93,7 @@ static void activation_run(const op_run *r) {
                            cols, activation_key(r, &key));
 }
 
-const op record_activation = {.name = "activation",
+const op_record record_activation = {.name = "activation",
                               .flags = OP_RANDOM,
                               .optional = 2,
                               .in_place = 1,
@@ -125,7 +125,7 @@ static void activation_backward_run(const op_run *r) {
                                     r->scratch);
 }
 
-const op record_activation_backward = {.name = "activation_backward",
+const op_record record_activation_backward = {.name = "activation_backward",
                                        .flags = OP_RANDOM,
                                        .optional = 4,
                                        .spare = 2,

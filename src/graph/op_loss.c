@@ -47,7 +47,7 @@ static void cross_entropy_run(const op_run *r) {
                               (size_t)logits->count / cols, cols, a->smoothing);
 }
 
-const op record_cross_entropy = {.name = "cross_entropy",
+const op_record record_cross_entropy = {.name = "cross_entropy",
                                  .onnx = "SoftmaxCrossEntropyLoss",
                                  .optional = 4,
                                  .shape = cross_entropy_shape,
@@ -75,7 +75,7 @@ static void cross_entropy_backward_run(const op_run *r) {
                                        a->smoothing);
 }
 
-const op record_cross_entropy_backward = {.name = "cross_entropy_backward",
+const op_record record_cross_entropy_backward = {.name = "cross_entropy_backward",
                                           .optional = 16,
                                           .in_place = 4,
                                           .shape = cross_entropy_backward_shape,
@@ -121,7 +121,7 @@ static void loss_run(const op_run *r) {
 }
 
 #define LOSS(NAME)                                                                                 \
-  const op record_##NAME = {.name = #NAME,                                                         \
+  const op_record record_##NAME = {.name = #NAME,                                                         \
                             .optional = 4,                                                         \
                             .shape = loss_shape,                                                   \
                             .grad = loss_grad,                                                     \
@@ -131,7 +131,7 @@ LOSS(mse);
 LOSS(huber);
 LOSS(bce_logits);
 
-static tensor *loss_emit(const op *op, tensor *p, tensor *t, tensor *weight, kernel_loss_op kernel,
+static tensor *loss_emit(const op_record *op, tensor *p, tensor *t, tensor *weight, kernel_loss_op kernel,
                          double delta) {
   return node_emit(op, TENSORS(p, t, weight), &(loss_attr){kernel, delta}, sizeof(loss_attr));
 }
@@ -160,7 +160,7 @@ static void loss_backward_run(const op_run *r) {
                               (size_t)p->count / rows, a->delta);
 }
 
-const op record_loss_backward = {.name = "loss_backward",
+const op_record record_loss_backward = {.name = "loss_backward",
                                  .optional = 8,
                                  .in_place = 2,
                                  .shape = loss_backward_shape,

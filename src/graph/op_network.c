@@ -51,7 +51,7 @@ static void embedding_run(const op_run *r) {
                        (size_t)table->dims[0], (size_t)table->dims[1]);
 }
 
-const op record_embedding = {.name = "embedding",
+const op_record record_embedding = {.name = "embedding",
                              .onnx = "Gather",
                              .shape = embedding_shape,
                              .grad = embedding_grad,
@@ -73,7 +73,7 @@ static void embedding_backward_run(const op_run *r) {
                         (size_t)table->dims[0], (size_t)table->dims[1]);
 }
 
-const op record_embedding_backward = {.name = "embedding_backward",
+const op_record record_embedding_backward = {.name = "embedding_backward",
                                       .shape = embedding_backward_shape,
                                       .run = embedding_backward_run};
 
@@ -116,7 +116,7 @@ static void layer_norm_run(const op_run *r) {
                            rows_of(x), (size_t)last_dim(x), a->epsilon);
 }
 
-const op record_layer_norm = {.name = "layer_norm",
+const op_record record_layer_norm = {.name = "layer_norm",
                               .onnx = "LayerNormalization",
                               .optional = 6,
                               .spare = 6,
@@ -151,7 +151,7 @@ static void layer_norm_backward_run(const op_run *r) {
                                     r->scratch);
 }
 
-const op record_layer_norm_backward = {.name = "layer_norm_backward",
+const op_record record_layer_norm_backward = {.name = "layer_norm_backward",
                                        .optional = 4,
                                        .in_place = 1,
                                        .spare = 6,
@@ -185,7 +185,7 @@ static void rms_norm_run(const op_run *r) {
                          (size_t)last_dim(x), a->epsilon);
 }
 
-const op record_rms_norm = {.name = "rms_norm",
+const op_record record_rms_norm = {.name = "rms_norm",
                             .onnx = "RMSNormalization",
                             .optional = 2,
                             .spare = 2,
@@ -211,7 +211,7 @@ static void rms_norm_backward_run(const op_run *r) {
                                   rows_of(x), (size_t)last_dim(x), r->scratch);
 }
 
-const op record_rms_norm_backward = {.name = "rms_norm_backward",
+const op_record record_rms_norm_backward = {.name = "rms_norm_backward",
                                      .optional = 4,
                                      .in_place = 1,
                                      .spare = 2,
@@ -258,26 +258,26 @@ static void log_softmax_backward_run(const op_run *r) {
                                      (size_t)last_dim(x));
 }
 
-const op record_softmax = {.name = "softmax",
+const op_record record_softmax = {.name = "softmax",
                            .onnx = "Softmax",
                            .in_place = 1,
                            .shape = rows_shape,
                            .grad = softmax_grad,
                            .run = softmax_run,
                            .flops = network_flops};
-const op record_softmax_backward = {.name = "softmax_backward",
+const op_record record_softmax_backward = {.name = "softmax_backward",
                                     .in_place = 1,
                                     .shape = rows_shape,
                                     .run = softmax_backward_run,
                                     .flops = network_flops};
-const op record_log_softmax = {.name = "log_softmax",
+const op_record record_log_softmax = {.name = "log_softmax",
                                .onnx = "LogSoftmax",
                                .in_place = 1,
                                .shape = rows_shape,
                                .grad = log_softmax_grad,
                                .run = log_softmax_run,
                                .flops = network_flops};
-const op record_log_softmax_backward = {.name = "log_softmax_backward",
+const op_record record_log_softmax_backward = {.name = "log_softmax_backward",
                                         .in_place = 1,
                                         .shape = rows_shape,
                                         .run = log_softmax_backward_run,
@@ -311,7 +311,7 @@ static bool steps_backward_shape(node *n) {
 }
 
 static void steps_grad(const node *n, tensor *const *dy) {
-  const op *back = n->op == &record_masked_mean ? &record_masked_mean_backward
+  const op_record *back = n->op == &record_masked_mean ? &record_masked_mean_backward
                                                 : &record_take_step_backward;
   grad_add(n->inputs[0],
            node_emit(back, TENSORS(dy[0], n->inputs[1]),
@@ -342,21 +342,21 @@ static void take_step_backward_run(const op_run *r) {
                                    (size_t)d[2]);
 }
 
-const op record_masked_mean = {.name = "masked_mean",
+const op_record record_masked_mean = {.name = "masked_mean",
                                .optional = 2,
                                .shape = steps_shape,
                                .grad = steps_grad,
                                .run = masked_mean_run};
-const op record_masked_mean_backward = {.name = "masked_mean_backward",
+const op_record record_masked_mean_backward = {.name = "masked_mean_backward",
                                         .optional = 2,
                                         .shape = steps_backward_shape,
                                         .run = masked_mean_backward_run};
-const op record_take_step = {.name = "take_step",
+const op_record record_take_step = {.name = "take_step",
                              .optional = 2,
                              .shape = steps_shape,
                              .grad = steps_grad,
                              .run = take_step_run};
-const op record_take_step_backward = {.name = "take_step_backward",
+const op_record record_take_step_backward = {.name = "take_step_backward",
                                       .optional = 2,
                                       .shape = steps_backward_shape,
                                       .run = take_step_backward_run};

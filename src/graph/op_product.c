@@ -113,7 +113,7 @@ static double matmul_flops(const node *n) {
   return 2.0 * (double)s.m * (double)s.n * (double)s.k * (double)(s.batch > 1 ? s.batch : 1);
 }
 
-const op record_matmul = {.name = "matmul",
+const op_record record_matmul = {.name = "matmul",
                           .onnx = "MatMul",
                           .shape = matmul_shape,
                           .grad = matmul_grad,
@@ -175,7 +175,7 @@ static double linear_flops(const node *n) {
   return 2.0 * (double)s.m * (double)s.n * (double)s.k + (s.bias ? (double)(s.m * s.n) : 0.0);
 }
 
-const op record_linear = {.name = "linear",
+const op_record record_linear = {.name = "linear",
                           .onnx = "Gemm",
                           .optional = 4,
                           .shape = linear_shape,

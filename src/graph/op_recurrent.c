@@ -106,7 +106,7 @@ enum { RNN_Y = RNN_N_INPUTS, RNN_KEPT, RNN_DY, RNN_N_BACKWARD };
 
 static void rnn_grad(const node *n, tensor *const *dy) {
   if (!dy[0]) return;
-  const op *back = n->op == &record_lstm ? &record_lstm_backward : &record_gru_backward;
+  const op_record *back = n->op == &record_lstm ? &record_lstm_backward : &record_gru_backward;
   tensor *in[RNN_N_BACKWARD];
   for (int i = 0; i < RNN_N_INPUTS; i++) in[i] = n->inputs[i];
   in[RNN_Y] = n->outputs[0];
@@ -142,7 +142,7 @@ static double rnn_backward_flops(const node *n) {
 }
 
 #define RNN(NAME, ONNX)                                                                            \
-  const op record_##NAME = {.name = #NAME,                                                         \
+  const op_record record_##NAME = {.name = #NAME,                                                         \
                             .onnx = ONNX,                                                          \
                             .optional = RNN_OPTIONAL,                                              \
                             .shape = rnn_shape_rule,                                               \
@@ -152,7 +152,7 @@ static double rnn_backward_flops(const node *n) {
                             .scratch = rnn_scratch_size,                                           \
                             .run = rnn_run,                                                        \
                             .flops = rnn_flops_of};                                                \
-  const op record_##NAME##_backward = {.name = #NAME "_backward",                                  \
+  const op_record record_##NAME##_backward = {.name = #NAME "_backward",                                  \
                                        .optional = RNN_OPTIONAL,                                   \
                                        .spare = ~0u,                                               \
                                        .shape = rnn_backward_shape,                                \

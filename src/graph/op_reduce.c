@@ -64,24 +64,24 @@ static void mean_run(const op_run *r) {
   reduce_run(r, KERNEL_MEAN);
 }
 
-const op record_sum = {.name = "sum",
+const op_record record_sum = {.name = "sum",
                        .onnx = "ReduceSum",
                        .shape = reduce_shape,
                        .grad = sum_grad,
                        .run = sum_run,
                        .flops = reduce_flops};
-const op record_mean = {.name = "mean",
+const op_record record_mean = {.name = "mean",
                         .onnx = "ReduceMean",
                         .shape = reduce_shape,
                         .grad = sum_grad,
                         .run = mean_run,
                         .flops = reduce_flops};
 
-static tensor *reduce_emit(const op *op, tensor *a, int from, int to, bool keep) {
+static tensor *reduce_emit(const op_record *op, tensor *a, int from, int to, bool keep) {
   return node_emit(op, TENSORS(a), &(reduce_attr){from, to, keep}, sizeof(reduce_attr));
 }
 
-static tensor *reduce_axis(const op *op, tensor *a, int axis, bool keep) {
+static tensor *reduce_axis(const op_record *op, tensor *a, int axis, bool keep) {
   int at = axis < 0 ? axis + a->rank : axis;
   return reduce_emit(op, a, at, at + 1, keep);
 }
@@ -127,7 +127,7 @@ static void max_run(const op_run *r) {
   reduce_run(r, KERNEL_MAX);
 }
 
-const op record_max = {.name = "max",
+const op_record record_max = {.name = "max",
                        .onnx = "ReduceMax",
                        .shape = reduce_shape,
                        .grad = max_grad,
@@ -149,7 +149,7 @@ static void max_backward_run(const op_run *r) {
                              (size_t)s.inner);
 }
 
-const op record_max_backward = {
+const op_record record_max_backward = {
     .name = "max_backward", .shape = max_backward_shape, .run = max_backward_run};
 
 /* ---- expand ---- */
@@ -184,7 +184,7 @@ static void expand_run(const op_run *r) {
                        (size_t)a->inner);
 }
 
-const op record_expand = {.name = "expand",
+const op_record record_expand = {.name = "expand",
                           .onnx = "Expand",
                           .shape = expand_shape,
                           .grad = expand_grad,

@@ -36,7 +36,7 @@ static void reshape_grad(const node *n, tensor *const *dy) {
   grad_add(n->inputs[0], op_reshape(dy[0], n->inputs[0]->rank, n->inputs[0]->dims));
 }
 
-const op record_reshape = {.name = "reshape",
+const op_record record_reshape = {.name = "reshape",
                            .onnx = "Reshape",
                            .flags = OP_ALIAS,
                            .shape = reshape_shape,
@@ -59,7 +59,7 @@ static bool same_shape(node *n) {
   return node_output(n, x->type, x->rank, x->dims);
 }
 
-const op record_stop_gradient = {
+const op_record record_stop_gradient = {
     .name = "stop_gradient", .onnx = "Identity", .flags = OP_ALIAS, .shape = same_shape};
 
 tensor *op_stop_gradient(tensor *a) {
@@ -101,7 +101,7 @@ static void transpose_run(const op_run *r) {
   op_kernel(r)->permute(r->out[0], r->in[0], x->rank, x->dims, a->axes);
 }
 
-const op record_transpose = {.name = "transpose",
+const op_record record_transpose = {.name = "transpose",
                              .onnx = "Transpose",
                              .shape = transpose_shape,
                              .grad = transpose_grad,
@@ -157,7 +157,7 @@ static void slice_run(const op_run *r) {
   op_kernel(r)->copy_rows(r->out[0], cols, from, x->dims[a->axis] * inner, outer, (size_t)cols);
 }
 
-const op record_slice = {.name = "slice",
+const op_record record_slice = {.name = "slice",
                          .onnx = "Slice",
                          .shape = slice_shape,
                          .grad = slice_grad,
@@ -198,7 +198,7 @@ static void slice_backward_run(const op_run *r) {
   k->copy_rows(to, a->whole * inner, r->in[0], cols, outer, (size_t)cols);
 }
 
-const op record_slice_backward = {.name = "slice_backward",
+const op_record record_slice_backward = {.name = "slice_backward",
                                   .onnx = "Pad",
                                   .shape = slice_backward_shape,
                                   .grad = slice_backward_grad,
@@ -253,7 +253,7 @@ static void concat_run(const op_run *r) {
   }
 }
 
-const op record_concat = {.name = "concat",
+const op_record record_concat = {.name = "concat",
                           .onnx = "Concat",
                           .shape = concat_shape,
                           .grad = concat_grad,

@@ -57,7 +57,7 @@ static void neg_grad(const node *n, tensor *const *dy) {
 }
 
 #define UNARY(NAME, ONNX, GRAD)                                                                    \
-  const op record_##NAME = {.name = #NAME,                                                         \
+  const op_record record_##NAME = {.name = #NAME,                                                         \
                             .onnx = ONNX,                                                          \
                             .in_place = 1,                                                         \
                             .shape = unary_shape,                                                  \
@@ -79,7 +79,7 @@ UNARY(sigmoid, "Sigmoid", unary_grad);
 UNARY(softplus, "Softplus", unary_grad);
 UNARY(clamp, "Clip", unary_grad);
 
-static tensor *unary_emit(const op *op, tensor *x, kernel_unary_op kernel, double p0, double p1) {
+static tensor *unary_emit(const op_record *op, tensor *x, kernel_unary_op kernel, double p0, double p1) {
   return node_emit(op, TENSORS(x), &(unary_attr){kernel, p0, p1}, sizeof(unary_attr));
 }
 
@@ -146,7 +146,7 @@ static void unary_backward_run(const op_run *r) {
                                (size_t)r->node->outputs[0]->count, a->p0, a->p1);
 }
 
-const op record_unary_backward = {.name = "unary_backward",
+const op_record record_unary_backward = {.name = "unary_backward",
                                   .optional = 6,
                                   .in_place = 1,
                                   .shape = unary_backward_shape,

@@ -92,6 +92,17 @@ static garam_status place_gradients(plan *p, garam_error *err) {
   return GARAM_OK;
 }
 
+/* An op that may write over input i still reads its other inputs: none may be the same memory,
+ * unless the op may write over that one too. */
+static bool alone(const node *n, int i) {
+  const tensor *root = root_of(n->inputs[i]);
+  for (int k = 0; k < n->n_inputs; k++)
+    if (k != i && n->inputs[k] && root_of(n->inputs[k]) == root &&
+        !(k < 32 && n->op->in_place >> k & 1))
+      return false;
+  return true;
+}
+
 /* The input whose memory output 0 may take over, or -1. */
 static int in_place_input(const plan *p, const lifetimes *l, const node *n, uint32_t step) {
   if (p->config.no_reuse || p->places[n->outputs[0]->number].kind != PLACE_NONE) return -1;
@@ -99,7 +110,8 @@ static int in_place_input(const plan *p, const lifetimes *l, const node *n, uint
     if (!(n->op->in_place >> i & 1) || !n->inputs[i]) continue;
     const tensor *root = root_of(n->inputs[i]);
     if (p->places[root->number].kind == PLACE_ARENA && !l->kept[root->number] &&
-        l->end[root->number] == step && tensor_bytes(root) == tensor_bytes(n->outputs[0]))
+        l->end[root->number] == step && tensor_bytes(root) == tensor_bytes(n->outputs[0]) &&
+        alone(n, i))
       return i;
   }
   return -1;
@@ -258,7 +270,7 @@ garam_status graph_compile(plan **out, graph *g, const plan_config *config, gara
 void plan_free(plan *p) {
   if (!p) return;
   for (size_t i = 0; i < p->n_steps; i++) {
-    const op *op = p->steps[i].run.node->op;
+    const op_record *op = p->steps[i].run.node->op;
     if (op->release && p->steps[i].run.state) op->release(p->steps[i].run.state);
   }
   mem_free(p->steps);

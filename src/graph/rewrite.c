@@ -113,7 +113,7 @@ static void *attr_copy(graph *g, const void *attr, size_t size) {
 }
 
 /* The node becomes another op with the same first output. */
-static bool become(node *n, const op *op, tensor *const *inputs, int n_inputs, const void *attr,
+static bool become(node *n, const op_record *op, tensor *const *inputs, int n_inputs, const void *attr,
                    size_t attr_size) {
   graph *g = n->graph;
   tensor **in = arena_array(&g->arena, (size_t)n_inputs + 1, sizeof *in);
@@ -134,7 +134,7 @@ static bool become(node *n, const op *op, tensor *const *inputs, int n_inputs, c
 /* linear, then an activation that alone reads it: the product's epilogue does both. */
 static void fuse_linear(node *n) {
   static const struct {
-    const op *op;
+    const op_record *op;
     kernel_unary_op kernel;
   } fusable[] = {{&record_relu, KERNEL_RELU},
                  {&record_gelu, KERNEL_GELU},
