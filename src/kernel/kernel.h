@@ -110,6 +110,16 @@ typedef struct kernel_attention {
   kernel_dropout dropout;   /* rate 0: none */
 } kernel_attention;
 
+/* C = alpha A B + beta C over a batch; A (m,k) and B (k,n) with any strides in items, so that a
+ * transpose is a matter of strides; rows of C are dense. With beta 0 the old C is not read. */
+typedef struct kernel_product {
+  int64_t m, n, k, batch;
+  int64_t a_rows, a_cols, a_batch; /* from a row, a column, a product to the next */
+  int64_t b_rows, b_cols, b_batch;
+  int64_t c_rows, c_batch;
+  double alpha, beta;
+} kernel_product;
+
 typedef struct kernel_range {
   size_t begin, end; /* items of the flat block, half open */
 } kernel_range;
@@ -244,6 +254,10 @@ typedef struct kernel_table {
   void (*loss_backward)(kernel_loss_op op, void *dprediction, const void *dloss,
                         const void *prediction, const void *target, const void *weight,
                         size_t rows, size_t cols, double delta);
+
+  /* products without oneDNN; gemm.h is the door to both */
+  size_t (*product_scratch)(int64_t m, int64_t n, int64_t batch);
+  void (*product)(void *c, const void *a, const void *b, const kernel_product *p, void *scratch);
 
   /* gates of recurrent nets, one step of `batch` rows; rnn.h drives them. Strides are between
    * rows. lstm: gates (4H: i f g o) hold sums on entry and activated gates on return. */
