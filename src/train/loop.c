@@ -57,15 +57,14 @@ static double load_batch(loop *t, row_set rows) {
   const size_t batch = (size_t)p->batch, window = t->l->context * t->d->n_features;
   float *weight = p->weight, *value = p->value, *x = p->x;
   double sum = 0;
-  int32_t *begin = p->begin ? p->begin : p->target; /* overwritten below when there is none */
-  batch_windows(x, begin, t->d, t->l->context, rows.rows, rows.n);
+  batch_windows(x, p->begin, t->d, t->l->context, rows.rows, rows.n);
   memset(x + rows.n * window, 0, (batch - rows.n) * window * sizeof *x);
   for (size_t i = 0; i < batch; i++) {
     bool there = i < rows.n;
     weight[i] = there ? (float)row_weight(t, rows.rows[i]) : 0;
     if (t->classes) p->target[i] = there ? t->d->y[rows.rows[i]] : -1;
     else value[i] = there ? t->d->value[rows.rows[i]] : 0;
-    if (p->begin && !there) p->begin[i] = 0;
+    if (!there) p->begin[i] = 0;
     sum += (double)weight[i];
   }
   return sum;
@@ -141,9 +140,7 @@ static garam_status validate(loop *t, double *loss, double *accuracy, garam_erro
     TRY(predictor_program(&p, &t->l->predictor, t->valid.n - at, err));
     const size_t batch = (size_t)p->batch;
     const uint32_t *rows = t->valid.rows + at;
-    int32_t spare[256];
-    REQUIRE(batch <= COUNT_OF(spare), "validate: a batch of %zu", batch);
-    batch_windows(p->x, p->begin ? p->begin : spare, t->d, t->l->context, rows, batch);
+    batch_windows(p->x, p->begin, t->d, t->l->context, rows, batch);
     TRY(plan_run(p->plan, 0, err));
     for (size_t i = 0; i < batch; i++) {
       const float *scores = (const float *)p->scores + i * t->l->n_outputs;

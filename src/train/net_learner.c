@@ -114,7 +114,7 @@ garam_status net_predict(learner *base, const float *x, const int32_t *begin, si
               "window of %zu", padding, l->context);
       /* What the caller left in padded rows must not matter. */
       memset(to + i * window, 0, (size_t)padding * width * sizeof *to);
-      if (p->begin) p->begin[i] = padding;
+      p->begin[i] = padding;
     }
     TRY(plan_run(p->plan, 0, err));
     memcpy(out + at * l->n_outputs, p->scores, batch * l->n_outputs * sizeof *out);

@@ -24,7 +24,7 @@ typedef struct program {
   int64_t batch;
   size_t item;         /* bytes of a real */
   void *x;             /* (B,T,F) */
-  int32_t *begin;      /* (B); NULL when the model has no use for it */
+  int32_t *begin;      /* (B) */
   int32_t *target;     /* (B) classification */
   void *value;         /* (B) regression */
   void *weight;        /* (B) of each row in the loss; 0 leaves it out */
