@@ -381,27 +381,26 @@ static garam_status linear_save(const learner *l, package_writer *w, const char 
   return package_add(w, name, PACKAGE_F32, 1, dims, m->bias, err);
 }
 
+/* The arrays are looked for before room is made for them: a manifest can't ask for more memory
+ * than the file has. */
 static garam_status linear_load(learner **out, const void *config, const learner_shape *shape,
                                 package_reader *r, const char *prefix, garam_error *err) {
-  learner *l;
-  *out = NULL;
-  TRY(linear_create(&l, config, shape, err));
-  linear *m = (linear *)l;
+  const linear_config *c = config;
   char name[128];
-  int64_t dims[2] = {(int64_t)m->outputs, (int64_t)m->inputs};
   const package_tensor *weight, *bias;
-  garam_status status;
+  size_t inputs;
+  *out = NULL;
+  if (!size_mul(&inputs, shape->n_features, (size_t)c->window)) return fail_memory(err, SIZE_MAX);
+  int64_t dims[2] = {shape->task == TASK_REGRESSION ? 1 : shape->n_classes, (int64_t)inputs};
   snprintf(name, sizeof name, "%sweight", prefix);
-  TRY_GOTO(done, package_get_finite(&weight, r, name, PACKAGE_F32, 2, dims, err));
+  TRY(package_get_finite(&weight, r, name, PACKAGE_F32, 2, dims, err));
   snprintf(name, sizeof name, "%sbias", prefix);
-  TRY_GOTO(done, package_get_finite(&bias, r, name, PACKAGE_F32, 1, dims, err));
+  TRY(package_get_finite(&bias, r, name, PACKAGE_F32, 1, dims, err));
+  TRY(linear_create(out, config, shape, err));
+  linear *m = (linear *)*out;
   memcpy(m->weight, weight->data, weight->bytes);
   memcpy(m->bias, bias->data, bias->bytes);
-  *out = l;
-  l = NULL;
-done:
-  linear_destroy(l);
-  return status;
+  return GARAM_OK;
 }
 
 const learner_ops linear_ops = {

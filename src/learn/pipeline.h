@@ -20,17 +20,21 @@ typedef struct pipeline_config {
   char repair[64];        /* "sort,deduplicate,drop-missing" */
   double train_share, valid_share; /* the rest is the test part */
   int embargo;            /* rows; -1: the label's horizon */
+  int scaling;            /* standard, robust: for learners that want scaled inputs */
+  double clip;            /* scaled inputs are cut at +-clip; 0: not */
   bool shuffle_target;    /* a leak test: targets permuted by the seed; must give chance */
   int64_t seed;
 } pipeline_config;
 extern const opt_row pipeline_options[]; /* of the fields from task down; seed has its own flag */
 extern const size_t pipeline_n_options;
+pipeline_config pipeline_config_default(void); /* of all sets of rows; seed 0 */
 
 typedef struct pipeline pipeline;
 
 /* Fits on `t` (train part), early-stops and calibrates on the valid part, keeps the test part for
- * evaluation. `valid_table` (NULL: split) takes the place of the valid part. Rows of all three
- * parts are recorded by time, so that evaluate on the same file scores only the test part. */
+ * evaluation. With a `valid_table` all of t is trained on and all of valid_table validates: the
+ * test part is then another file. Rows of all three parts are recorded by time, so that evaluate
+ * on the same file scores only the test part. */
 garam_status pipeline_fit(pipeline **out, const table *t, const table *valid_table,
                           const pipeline_config *config, const learner_ops *ops,
                           const void *learner_config, const fit_context *fit,
@@ -54,8 +58,15 @@ const table_read_config *pipeline_read_config(const pipeline *p); /* of the trai
  * that *target (0.95) of those are right; 2 when none is. Regression: *target is 0. */
 double pipeline_threshold(const pipeline *p, double *target);
 
-/* The dataset that this pipeline makes of a table: same features, same label. With `labelled`
- * false no target is needed (prediction on fresh rows). */
+/* The repair that the training table was given (--repair), for a table that is to be treated the
+ * same. *out is NULL when none was asked for. Without `labelled`, rows are not dropped for a
+ * missing target. */
+garam_status pipeline_repair(table **out, const pipeline *p, const table *t, bool labelled,
+                             garam_error *err);
+
+/* The dataset that this pipeline makes of a table: same repair, same features, same label; a row
+ * for each of the (repaired) table. With `labelled` false no target is needed (prediction on fresh
+ * rows). A table that lacks a feature is GARAM_MISMATCH, which names it. */
 garam_status pipeline_dataset(dataset **out, const pipeline *p, const table *t, bool labelled,
                               garam_error *err);
 /* Calibrated probabilities (n, K), or values (n, 1), for rows of a dataset, in batches. */

@@ -1,0 +1,106 @@
+/* The inside of a pipeline, for the files pipeline_*.c and evaluate*.c only. */
+#ifndef LEARN_PIPELINE_INNER_H
+#define LEARN_PIPELINE_INNER_H
+
+#include "learn/pipeline.h"
+#include "learn/scaler.h"
+
+enum { PIPELINE_FORMAT = 1, PIPELINE_TARGET_PERCENT = 95 };
+#define PIPELINE_TARGET 0.95 /* accuracy that thresholds and sets are chosen for */
+
+/* How a column of a plain table becomes features. */
+typedef enum input_kind { INPUT_NUMBER, INPUT_CODE, INPUT_ONE_HOT } input_kind;
+extern const char *const input_kind_names[];
+typedef struct input {
+  char *column;
+  input_kind kind;
+  char **names; /* categories, sorted: a one-hot feature each, or the codes 0, 1, ... */
+  size_t n_names;
+} input;
+
+/* A part of the split, as recorded. Times are 0 when the rows have none. */
+typedef struct part {
+  size_t rows;
+  int64_t begin, end, label_end; /* known_at of the first and last row; the last label's end */
+} part;
+
+struct pipeline {
+  pipeline_config config;
+  bool market;
+  const learner_ops *ops;
+  void *learner_config;
+  learner *learner;
+  learner_shape shape;
+  size_t context;
+
+  input *inputs; /* plain tables, before constant features are dropped */
+  size_t n_inputs;
+  char **feature_names; /* (shape.n_features): those in use */
+  char **class_names;   /* (n_classes) */
+  char roles[512];      /* market: which column is what */
+  double dead_band;     /* market: as used */
+
+  bool scaled;
+  scaler scaler;
+  double value_center, value_scale; /* regression: value = center + scale x prediction */
+
+  double temperature;
+  size_t calibration_rows;
+  double threshold, directional_threshold; /* 2: none */
+  double conformal; /* classes: the score's quantile; regression: half width, INFINITY: none */
+
+  bool timed;
+  part train, valid, test;
+  size_t purged;
+  size_t *class_counts; /* (n_classes) of training rows */
+  double train_mean;    /* regression: mean of the training values */
+  char *source;
+  size_t data_rows, repaired_rows;
+  char digest[65], valid_digest[65]; /* of the tables; "" no valid table */
+  fit_summary fit;
+  json_t *dropped, *warnings; /* arrays of strings */
+
+  json_t *manifest;
+  char sha256[65];
+
+  float *scaled_x; /* scratch of predict_windows, grown to the largest call */
+  size_t scaled_capacity;
+  float *batch_x;  /* scratch of predict */
+  int32_t *batch_begin;
+  size_t batch_capacity, begin_capacity;
+};
+
+garam_status pipeline_warn(pipeline *p, garam_error *err, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+garam_status names_copy(char ***out, char *const *names, size_t n, garam_error *err);
+void names_free(char **names, size_t n);
+void pipeline_digest(char out[65], const table *t); /* of names, types and values */
+
+/* ---- from a table to a dataset: pipeline_market.c, pipeline_table.c -------------------------- */
+
+/* Fitting: the dataset of t with every feature there is, its split, and in p the features,
+ * classes and whatever else a later table needs to be treated the same. `all_train`: no row is
+ * kept for valid or test. */
+garam_status market_prepare(dataset **out, fold *split, pipeline *p, const table *t,
+                            bool all_train, garam_error *err);
+garam_status table_prepare(dataset **out, fold *split, pipeline *p, const table *t, bool all_train,
+                           garam_error *err);
+/* As p says. Market: bars and labels come out as well where they are asked for (not NULL). */
+garam_status market_dataset(dataset **out, bars **bars_out, labels **labels_out, const pipeline *p,
+                            const table *t, bool labelled, garam_error *err);
+garam_status table_dataset(dataset **out, const pipeline *p, const table *t, bool labelled,
+                           garam_error *err);
+/* Are the features in use a subset, in order, of what the inputs give? */
+garam_status table_check_features(const pipeline *p, const char *where, garam_error *err);
+size_t pipeline_embargo(const pipeline *p);
+garam_status pipeline_weights(dataset *d, const pipeline *p, const table *t, bool fit,
+                              garam_error *err);
+
+/* ---- pipeline_manifest.c---------------------------------------------------------------------------- */
+
+garam_status manifest_build(pipeline *p, garam_error *err);
+/* Fills p (ops, config, shape, names, calibration, record) from a file's manifest; everything in
+ * it is checked. */
+garam_status manifest_parse(pipeline *p, json_t *manifest, const char *where, garam_error *err);
+
+#endif

@@ -1,0 +1,119 @@
+/* What a fitted pipeline answers: about itself, and for rows. */
+#include "learn/pipeline_inner.h"
+
+#include "base/mem.h"
+#include "learn/calibrate.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { PREDICT_ROWS = 256 };
+
+const json_t *pipeline_manifest(const pipeline *p) {
+  return p->manifest;
+}
+
+const learner_ops *pipeline_learner(const pipeline *p) {
+  return p->ops;
+}
+
+task pipeline_task(const pipeline *p) {
+  return p->shape.task;
+}
+
+size_t pipeline_context(const pipeline *p) {
+  return p->context;
+}
+
+size_t pipeline_n_features(const pipeline *p) {
+  return p->shape.n_features;
+}
+
+int pipeline_n_outputs(const pipeline *p) {
+  return p->shape.task == TASK_REGRESSION ? 1 : p->shape.n_classes;
+}
+
+const char *pipeline_feature_name(const pipeline *p, size_t i) {
+  REQUIRE(i < p->shape.n_features, "pipeline_feature_name: %zu of %zu", i, p->shape.n_features);
+  return p->feature_names[i];
+}
+
+const char *pipeline_output_name(const pipeline *p, int i) {
+  REQUIRE(i >= 0 && i < pipeline_n_outputs(p), "pipeline_output_name: %d", i);
+  return p->shape.task == TASK_REGRESSION ? "value" : p->class_names[i];
+}
+
+const char *pipeline_sha256(const pipeline *p) {
+  return p->sha256;
+}
+
+const table_read_config *pipeline_read_config(const pipeline *p) {
+  return &p->config.read;
+}
+
+double pipeline_threshold(const pipeline *p, double *target) {
+  *target = p->shape.task == TASK_REGRESSION ? 0 : PIPELINE_TARGET;
+  return p->threshold;
+}
+
+garam_status pipeline_dataset(dataset **out, const pipeline *p, const table *t, bool labelled,
+                              garam_error *err) {
+  table *repaired;
+  *out = NULL;
+  TRY(pipeline_repair(&repaired, p, t, labelled, err));
+  if (repaired) t = repaired;
+  garam_status status = p->market ? market_dataset(out, NULL, NULL, p, t, labelled, err)
+                                  : table_dataset(out, p, t, labelled, err);
+  table_free(repaired);
+  return status;
+}
+
+/* Scales n windows into the scratch; what stands in front of a series is 0 whatever it held. */
+static garam_status scale_windows(const float **out, pipeline *p, const float *x,
+                                  const int32_t *begin, size_t n, garam_error *err) {
+  size_t width = p->shape.n_features, window = p->context * width, size;
+  if (!size_mul(&size, n, window)) return fail_memory(err, SIZE_MAX);
+  TRY(mem_grow(&p->scaled_x, &p->scaled_capacity, size, sizeof *p->scaled_x, err));
+  scaler_apply(&p->scaler, p->scaled_x, x, n * p->context);
+  for (size_t i = 0; begin && i < n; i++)
+    if (begin[i] > 0)
+      memset(p->scaled_x + i * window, 0, (size_t)begin[i] * width * sizeof *p->scaled_x);
+  *out = p->scaled_x;
+  return GARAM_OK;
+}
+
+garam_status pipeline_predict_windows(pipeline *p, const float *x, const int32_t *begin, size_t n,
+                                      float *out, garam_error *err) {
+  const float *taken = x;
+  if (p->scaled) TRY(scale_windows(&taken, p, x, begin, n, err));
+  TRY(p->ops->predict(p->learner, taken, begin, n, out, err));
+  bool finite = true;
+  if (p->shape.task == TASK_REGRESSION) {
+    for (size_t i = 0; i < n; i++) {
+      out[i] = (float)(p->value_center + p->value_scale * (double)out[i]);
+      finite = finite && isfinite(out[i]);
+    }
+  } else {
+    finite = calibrate_softmax(out, n, p->shape.n_classes, p->temperature);
+  }
+  if (!finite)
+    return fail(err, GARAM_NUMERIC, "%s: a prediction is not a finite number", p->ops->name);
+  return GARAM_OK;
+}
+
+garam_status pipeline_predict(pipeline *p, const dataset *d, row_set rows, float *out,
+                              garam_error *err) {
+  REQUIRE(d->n_features == p->shape.n_features, "pipeline_predict: %zu features, not %zu",
+          d->n_features, p->shape.n_features);
+  size_t window = p->context * d->n_features, k = (size_t)pipeline_n_outputs(p);
+  size_t most = ((size_t)1 << 20) / window;
+  most = most < 1 ? 1 : most > PREDICT_ROWS ? PREDICT_ROWS : most;
+  TRY(mem_grow(&p->batch_x, &p->batch_capacity, most * window, sizeof *p->batch_x, err));
+  TRY(mem_grow(&p->batch_begin, &p->begin_capacity, most, sizeof *p->batch_begin, err));
+  for (size_t i = 0; i < rows.n; i += most) {
+    size_t n = rows.n - i < most ? rows.n - i : most;
+    dataset_gather(p->batch_x, p->batch_begin, d, rows.rows + i, n, p->context);
+    TRY(pipeline_predict_windows(p, p->batch_x, p->batch_begin, n, out + i * k, err));
+  }
+  return GARAM_OK;
+}
