@@ -86,7 +86,7 @@ static inline bool client_closed(client *c, int wait_ms) {
 }
 
 static inline const char *reply_header(const reply *r, const char *name) {
-  static char value[512];
+  static _Thread_local char value[512];
   size_t n = strlen(name);
   for (const char *line = strstr(r->head, "\r\n"); line; line = strstr(line, "\r\n")) {
     line += 2;
