@@ -3,8 +3,9 @@
  * server with it. */
 #include "learn/learner.h"
 #include "learn/linear.h"
+#include "train/net_learner.h"
 
 const learner_ops *const learner_registry[] = {
-    &linear_ops,
+    &learner_transformer, &linear_ops, &learner_mlp, &learner_lstm, &learner_gru,
     NULL,
 };

@@ -189,8 +189,8 @@ static garam_status steps_prepare(plan *p, garam_error *err) {
     r->in = arena_array(&g->arena, (size_t)made->n_inputs + 1, sizeof *r->in);
     r->out = arena_array(&g->arena, (size_t)made->n_outputs, sizeof *r->out);
     if (!r->in || !r->out) return fail_memory(err, sizeof *r->in);
-    if (made->op->prepare && made->op->prepare(&r->state, made, err) != GARAM_OK)
-      return fail_within(err, err ? err->status : GARAM_INVALID, "op %s", made->op->name);
+    garam_status status = made->op->prepare ? made->op->prepare(&r->state, made, err) : GARAM_OK;
+    if (status != GARAM_OK) return fail_within(err, status, "op %s", made->op->name);
   }
   return GARAM_OK;
 }

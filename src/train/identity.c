@@ -38,9 +38,9 @@ garam_status identity_of(json_t **out, const net_learner *l, const dataset *d, r
   snprintf(hash, sizeof hash, "%016" PRIx64, hash_data(d, train, valid));
   snprintf(seed, sizeof seed, "%" PRIu64, fit->seed);
   json_t *options = opt_to_json(ops->options, ops->n_options, l->config);
-  *out = options ? json_pack("{s:s, s:o, s:s, s:s, s:I, s:I, s:s}", "model", ops->name, "options",
-                             options, "seed", seed, "data", hash, "training rows",
-                             (json_int_t)train.n, "validation rows", (json_int_t)valid.n,
+  *out = options ? json_pack("{s:s, s:o, s:s, s:I, s:I, s:s, s:s}", "model", ops->name, "options",
+                             options, "seed", seed, "training rows", (json_int_t)train.n,
+                             "validation rows", (json_int_t)valid.n, "data", hash,
                              "fingerprint", fit->fingerprint ? fit->fingerprint : "")
                  : NULL;
   return *out ? GARAM_OK : fail_memory(err, 1024);

@@ -35,7 +35,7 @@ typedef struct loop {
   checkpoint state; /* m, v and params are the optimiser's and the learner's */
   char *last_path, *best_path;
   events *events;
-  double rate;      /* of the last step */
+  double rate;      /* of the step under way */
   int64_t started;  /* clock when this process began the epoch under way */
 } loop;
 
@@ -199,7 +199,8 @@ static garam_status end_epoch(loop *t, garam_error *err) {
                  .n_epochs = t->config->epochs,
                  .train_loss = s->sums[SUM_LOSS] / s->sums[SUM_WEIGHT],
                  .train_accuracy = t->classes ? s->sums[SUM_HITS] / s->sums[SUM_ROWS] : NAN,
-                 .learning_rate = t->rate};
+                 .learning_rate = schedule_rate(t->config, s->step - 1, t->n_steps,
+                                                t->epoch_steps)};
   TRY(validate(t, &e.valid_loss, &e.valid_accuracy, err));
   e.best = is_better(t, &e);
   e.seconds = s->sums[SUM_SECONDS] + seconds_since(t->started);
