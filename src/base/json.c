@@ -34,7 +34,10 @@ static char *dump(const json_t *value, size_t flags) {
   if (size == 0) return NULL;
   char *text = mem_alloc(size + 1);
   if (!text) return NULL;
-  json_dumpb(value, text, size, flags);
+  if (json_dumpb(value, text, size, flags) != size) { /* it allocates too, and may fail now */
+    mem_free(text);
+    return NULL;
+  }
   text[size] = 0;
   return text;
 }

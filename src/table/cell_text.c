@@ -1,3 +1,4 @@
+/* Missing, printable, UTF-8. */
 #include "table/cell_text.h"
 
 #include "table/number_text.h"
@@ -50,7 +51,10 @@ bool text_is_utf8(const char *text, size_t n) {
       p++;
       continue;
     }
-    size_t more = *p >= 0xc2 && *p < 0xe0 ? 1 : (*p & 0xf0) == 0xe0 ? 2 : *p >= 0xf0 && *p < 0xf5 ? 3 : 0;
+    size_t more = 0;
+    if (*p >= 0xc2 && *p < 0xe0) more = 1;
+    else if ((*p & 0xf0) == 0xe0) more = 2;
+    else if (*p >= 0xf0 && *p < 0xf5) more = 3;
     if (more == 0 || (size_t)(end - p) <= more) return false;
     uint32_t code = *p & (0x3fu >> more);
     for (size_t i = 1; i <= more; i++) {

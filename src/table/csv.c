@@ -84,6 +84,11 @@ static void csv_rewind(csv *c) {
 
 /* ---- records ------------------------------------------------------------------------------ */
 
+/* Blanks around a cell are not part of it, unless they are what separates cells. */
+static bool is_padding(const csv *c, char text) {
+  return (text == ' ' || text == '\t') && text != c->delimiter;
+}
+
 typedef enum scan_result { SCAN_RECORD, SCAN_END, SCAN_SHORT, SCAN_FAILED } scan_result;
 
 /* The byte after a record: past \n, \r\n or \r. SCAN_SHORT when the \n of \r\n may be still to
@@ -126,7 +131,7 @@ static scan_result csv_scan(csv *c, garam_error *err, garam_status *memory) {
   bool blanks = c->delimiter == ' ';
   for (;;) { /* blank lines are no records */
     char *p = at;
-    while (p < end && (*p == ' ' || (*p == '\t' && c->delimiter != '\t'))) p++;
+    while (p < end && (*p == ' ' || is_padding(c, *p))) p++;
     if (p == end && !c->at_end) return SCAN_SHORT;
     if (p == end) return SCAN_END;
     if (*p != '\n' && *p != '\r') {
@@ -146,11 +151,11 @@ static scan_result csv_scan(csv *c, garam_error *err, garam_status *memory) {
       if (*memory != GARAM_OK) return SCAN_FAILED;
     }
     cell *out = &c->cells[c->n_cells];
-    while (*at == ' ' && !blanks && at < end) at++;
+    while (is_padding(c, *at)) at++;
     if (*at == '"' && at < end) {
       scan_result result = scan_quoted(c, out, &at, &lines, err);
       if (result != SCAN_RECORD) return result;
-      while (*at == ' ' && !blanks && at < end) at++;
+      while (is_padding(c, *at)) at++;
       if (at == end && !c->at_end) return SCAN_SHORT;
       if (!c->stops[(unsigned char)*at]) {
         fail(err, GARAM_PARSE, "%s:%llu: field %zu goes on after its closing quote", c->name,
@@ -162,7 +167,7 @@ static scan_result csv_scan(csv *c, garam_error *err, garam_status *memory) {
       while (!c->stops[(unsigned char)*at]) at++;
       if (at == end && !c->at_end) return SCAN_SHORT;
       char *last = at;
-      while (last > text && (last[-1] == ' ' || (last[-1] == '\t' && c->delimiter != '\t'))) last--;
+      while (last > text && is_padding(c, last[-1])) last--;
       *out = (cell){.size = (uint32_t)(last - text), .text = text};
     }
     c->n_cells++;
@@ -181,15 +186,15 @@ static scan_result csv_scan(csv *c, garam_error *err, garam_status *memory) {
 }
 
 /* "" within quotes is one quote. In place, so only once for each record. */
-static void undouble_quotes(cell *c) {
-  char *to = memchr(c->text, '"', c->size);
-  if (!to) return;
-  const char *from = to, *end = c->text + c->size;
+static void undouble_quotes(csv *c, cell *quoted) {
+  const char *from = memchr(quoted->text, '"', quoted->size), *end = quoted->text + quoted->size;
+  if (!from) return;
+  char *to = c->buffer + (from - c->buffer);
   while (from < end) {
     *to++ = *from;
     from += *from == '"' ? 2 : 1;
   }
-  c->size = (uint32_t)(to - c->text);
+  quoted->size = (uint32_t)(to - quoted->text);
 }
 
 /* The next record; *got is false at the end (while looking: of what is in the buffer). */
@@ -217,7 +222,7 @@ static garam_status csv_next(csv *c, bool *got, garam_error *err) {
     *got = true;
     if (c->looking) return GARAM_OK;
     for (size_t i = 0; i < c->n_cells; i++)
-      if (c->cells[i].quoted) undouble_quotes(&c->cells[i]);
+      if (c->cells[i].quoted) undouble_quotes(c, &c->cells[i]);
     return GARAM_OK;
   }
 }

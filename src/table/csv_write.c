@@ -92,13 +92,12 @@ static garam_status put_rows(sink *s, const table *t, garam_error *err) {
   }
   TRY(put(s, "\n", 1, err));
   for (size_t row = 0; row < t->n_rows; row++) {
-    size_t before = s->used;
     for (size_t i = 0; i < t->n_columns; i++) {
       if (i) TRY(put(s, ",", 1, err));
       TRY(put_cell(s, t, i, row, err));
     }
-    /* One missing value alone would be a blank line, which is no row. */
-    if (t->n_columns == 1 && s->used == before) TRY(put(s, "NA", 2, err));
+    /* A missing value alone would be a blank line, which is no row. */
+    if (t->n_columns == 1 && column_is_missing(&t->columns[0], row)) TRY(put(s, "NA", 2, err));
     TRY(put(s, "\n", 1, err));
   }
   return sink_flush(s, err);

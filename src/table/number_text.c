@@ -15,8 +15,9 @@
 
 __extension__ typedef unsigned __int128 wide;
 
-static const double tens[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
-                              1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+static const double tens[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
+                              1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
+                              1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
 
 static const uint64_t whole_tens[] = {UINT64_C(1),
                                       UINT64_C(10),
@@ -42,7 +43,8 @@ static const uint64_t whole_tens[] = {UINT64_C(1),
 /* digits / 10^places for digits > 0 and places 1 to 19, rounded once to nearest even. */
 static double divide_exactly(uint64_t digits, int places) {
   uint64_t divisor = whole_tens[places];
-  int bits_of_digits = 64 - __builtin_clzll(digits), bits_of_divisor = 64 - __builtin_clzll(divisor);
+  int bits_of_digits = 64 - __builtin_clzll(digits);
+  int bits_of_divisor = 64 - __builtin_clzll(divisor);
   int shift = 63 + bits_of_divisor - bits_of_digits; /* quotient in (2^62, 2^64) */
   wide shifted = (wide)digits << shift;
   uint64_t quotient = (uint64_t)(shifted / divisor);
@@ -72,7 +74,8 @@ static double slow_parse(const char *text, size_t n, char decimal) {
 }
 
 static number_kind parse_infinity(double *real, const char *at, size_t n, bool negative) {
-  if ((n == 3 && strncasecmp(at, "inf", 3) == 0) || (n == 8 && strncasecmp(at, "infinity", 8) == 0)) {
+  if ((n == 3 && strncasecmp(at, "inf", 3) == 0) ||
+      (n == 8 && strncasecmp(at, "infinity", 8) == 0)) {
     *real = negative ? -HUGE_VAL : HUGE_VAL;
     return NUMBER_REAL;
   }

@@ -3,7 +3,8 @@
 
 #include <string.h>
 
-static const char *const delimiters[] = {"auto", "comma", "semicolon", "tab", "space", "pipe", NULL};
+static const char *const delimiters[] = {"auto", "comma", "semicolon", "tab",
+                                         "space", "pipe", NULL};
 static const char *const headers[] = {"auto", "yes", "no", NULL};
 static const char *const units[] = {"auto", "s", "ms", "us", "ns", NULL};
 static const char *const orders[] = {"auto", "dmy", "mdy", NULL};
@@ -33,5 +34,7 @@ garam_status table_open(table **out, const char *data, const table_read_config *
   if (!config) config = &defaults;
   if (strncmp(data, "postgresql:", 11) == 0 || strncmp(data, "postgres:", 9) == 0)
     return fail(err, GARAM_UNSUPPORTED, "%s: PostgreSQL is not supported yet", data);
+  if (strncmp(data, "sqlite:", 7) == 0)
+    return table_read_sqlite(out, data, config, progress, context, err);
   return table_read_csv(out, data, config, progress, context, err);
 }

@@ -14,7 +14,7 @@ typedef struct cell {
   bool quoted; /* text in quotes: "NA" is a name, NA is missing */
   uint32_t size;
   union {
-    char *text; /* size bytes, no NUL at the end */
+    const char *text; /* size bytes, no NUL at the end */
     int64_t i64;
     double f64;
   };

@@ -11,7 +11,8 @@
 #include <string.h>
 #include <strings.h>
 
-static void look_number(cell_counts *n, const char *text, size_t size, bool is_whole, double value) {
+static void look_number(cell_counts *n, const char *text, size_t size, bool is_whole,
+                        double value) {
   if (fabs(value) > n->largest) n->largest = fabs(value);
   if (!is_whole) {
     n->real++;
@@ -205,7 +206,8 @@ static garam_status mark_time_column(row_reader *r, garam_error *err) {
     TRY(find_named(&clock, r, "time-column", comma + 1, err));
     TRY(find_named(&date, r, "time-column", name, err));
     if (clock == date)
-      return fail(err, GARAM_INVALID, "%s: --time-column: \"%s\" is named twice", r->t->source, name);
+      return fail(err, GARAM_INVALID, "%s: --time-column: \"%s\" is named twice", r->t->source,
+                  name);
     r->columns[date].clock_from = (int)clock;
     r->columns[clock].is_dropped = true;
   } else {
@@ -268,7 +270,8 @@ garam_status rows_decide(row_reader *r, uint64_t first_line, garam_error *err) {
   if (config->zone_offset[0]) {
     r->has_offset = true;
     if (!time_parse_offset(&r->offset, config->zone_offset, strlen(config->zone_offset)))
-      return fail(err, GARAM_INVALID, "--zone-offset: expected an offset such as +09:00, found \"%s\"",
+      return fail(err, GARAM_INVALID,
+                  "--zone-offset: expected an offset such as +09:00, found \"%s\"",
                   config->zone_offset);
   }
   for (size_t i = 1; i < r->n_columns; i++)

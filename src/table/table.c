@@ -84,16 +84,23 @@ double column_f64(const column *c, size_t row) {
   return NAN;
 }
 
+bool column_is_missing(const column *c, size_t row) {
+  switch (c->type) {
+  case COLUMN_F64: return isnan(c->f64[row]);
+  case COLUMN_I64:
+  case COLUMN_TIME: return c->i64[row] == COLUMN_I64_MISSING;
+  case COLUMN_CATEGORY: return c->code[row] < 0;
+  }
+  return false;
+}
+
 /* Rows `rows` of `from`, or the first n_rows when rows is NULL, into the zeroed column `to`. */
 static void copy_rows(column *to, const column *from, const size_t *rows, size_t n_rows) {
   size_t width = width_of(from->type);
   for (size_t i = 0; i < n_rows; i++) {
     size_t row = rows ? rows[i] : i;
     memcpy((char *)to->f64 + i * width, (const char *)from->f64 + row * width, width);
-    bool missing = from->type == COLUMN_F64        ? isnan(from->f64[row])
-                   : from->type == COLUMN_CATEGORY ? from->code[row] < 0
-                                                   : from->i64[row] == COLUMN_I64_MISSING;
-    to->n_missing += missing;
+    to->n_missing += column_is_missing(from, row);
   }
 }
 

@@ -67,6 +67,7 @@ garam_status table_add_column(column **out, table *t, const char *name, column_t
 int table_find(const table *t, const char *name); /* -1; exact, then without case */
 uint64_t table_line(const table *t, size_t row);  /* for messages */
 double column_f64(const column *c, size_t row);   /* any type as a number; NaN when missing */
+bool column_is_missing(const column *c, size_t row);
 
 /* A table with only the first n_rows rows (all, when there are fewer): what was known then,
  * category names too. Copies. For leak tests. */

@@ -3,7 +3,6 @@
 
 #include "base/mem.h"
 
-#include <math.h>
 #include <string.h>
 
 /* Stable merge sort of rows by their time; missing times come first. `spare` holds n rows. */
@@ -13,8 +12,10 @@ static void sort_rows(size_t *rows, size_t *spare, const int64_t *times, size_t 
       size_t middle = begin + width < n ? begin + width : n;
       size_t end = begin + 2 * width < n ? begin + 2 * width : n;
       size_t a = begin, b = middle;
-      for (size_t to = begin; to < end; to++)
-        spare[to] = a < middle && (b == end || times[rows[a]] <= times[rows[b]]) ? rows[a++] : rows[b++];
+      for (size_t to = begin; to < end; to++) {
+        bool left = a < middle && (b == end || times[rows[a]] <= times[rows[b]]);
+        spare[to] = left ? rows[a++] : rows[b++];
+      }
     }
     memcpy(rows, spare, n * sizeof *rows);
   }
@@ -139,16 +140,6 @@ done:
 
 /* ---- repairs ------------------------------------------------------------------------------ */
 
-static bool is_missing(const column *c, size_t row) {
-  switch (c->type) {
-  case COLUMN_F64: return isnan(c->f64[row]);
-  case COLUMN_I64:
-  case COLUMN_TIME: return c->i64[row] == COLUMN_I64_MISSING;
-  case COLUMN_CATEGORY: return c->code[row] < 0;
-  }
-  return false;
-}
-
 /* Each repair works on `rows`, the rows kept so far in their order. `order`, `spare` and `drop`
  * are as long as the table. */
 typedef struct repair {
@@ -195,7 +186,7 @@ static void repair_drop_missing(repair *r) {
   for (size_t i = 0; i < r->n; i++) {
     bool missing = false;
     for (size_t k = 0; k < n && !missing; k++)
-      missing = is_missing(&r->t->columns[r->columns ? (size_t)r->columns[k] : k], r->rows[i]);
+      missing = column_is_missing(&r->t->columns[r->columns ? (size_t)r->columns[k] : k], r->rows[i]);
     r->drop[r->rows[i]] = missing;
   }
   repair_drop(r);

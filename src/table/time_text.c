@@ -199,7 +199,8 @@ bool time_parse_compact(time_parts *out, const char *text, size_t n) {
   if (!make_date(out, year, month, day)) return false;
   if (digits == 8) return true;
   int hour = take_digits(&c, 2), minute = take_digits(&c, 2);
-  int second = digits >= 14 ? take_digits(&c, 2) : 0, millisecond = digits == 17 ? take_digits(&c, 3) : 0;
+  int second = digits >= 14 ? take_digits(&c, 2) : 0;
+  int millisecond = digits == 17 ? take_digits(&c, 3) : 0;
   int64_t clock;
   if (!make_clock(&clock, hour, minute, second, (int64_t)millisecond * 1000000)) return false;
   out->has_clock = true;
