@@ -1,4 +1,5 @@
-/* How fast CSV becomes columns: table_bench [rows]. Prints MB of text a second, best of five. */
+/* How fast CSV becomes columns: table_bench [rows]. Prints MB of text a second of
+ * processor time, best of five. */
 #include "table/table.h"
 
 #include "base/clock.h"
@@ -6,19 +7,26 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
-static double best_rate(const char *path, size_t *n_rows) {
+static double processor_seconds(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+  return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+static double best_seconds(const char *path, size_t *n_rows) {
   double best = 0;
   for (int i = 0; i < 5; i++) {
     table *t;
     garam_error err;
-    int64_t began = clock_monotonic_ns();
+    double began = processor_seconds();
     if (table_open(&t, path, NULL, NULL, NULL, &err) != GARAM_OK) {
       fprintf(stderr, "%s\n", err.message);
       exit(1);
     }
-    double seconds = (double)(clock_monotonic_ns() - began) * 1e-9;
+    double seconds = processor_seconds() - began;
     *n_rows = t->n_rows;
     table_free(t);
     if (best == 0 || seconds < best) best = seconds;
@@ -57,7 +65,7 @@ int main(int argc, char **argv) {
     double size = (double)ftell(f);
     fclose(f);
     size_t n;
-    double seconds = best_rate(path, &n);
+    double seconds = best_seconds(path, &n);
     printf("%-20s %8zu rows  %6.1f MB  %7.1f MB/s\n", kinds[k].name, n, size / 1e6,
            size / 1e6 / seconds);
   }
