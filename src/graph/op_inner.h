@@ -25,6 +25,10 @@ typedef struct unary_attr {
 } unary_attr;
 
 /* ---- op_reduce.c ---- */
+typedef struct reduce_attr {
+  int from, to; /* axes [from, to) */
+  bool keep;    /* as axes of 1 */
+} reduce_attr;
 /* Sums over axes [from, to), which are dropped or kept as 1. */
 tensor *op_sum_axes(tensor *a, int from, int to, bool keep);
 /* x (outer, inner), in any shape of that count, to (outer, n, inner) in the shape given, times
@@ -35,6 +39,9 @@ tensor *op_expand(tensor *x, int64_t outer, int64_t n, int64_t inner, int rank,
 tensor *op_sum_to(tensor *a, const tensor *like);
 
 /* ---- op_product.c ---- */
+typedef struct matmul_attr {
+  bool transpose_a, transpose_b;
+} matmul_attr;
 typedef struct linear_attr {
   kernel_unary_op activation; /* KERNEL_IDENTITY until rewriting fuses one */
 } linear_attr;

@@ -29,10 +29,6 @@ static garam_status product_prepare(void **state, const gemm_shape *shape, garam
 
 /* ---- matmul ---- */
 
-typedef struct matmul_attr {
-  bool transpose_a, transpose_b;
-} matmul_attr;
-
 static gemm_shape matmul_gemm(const node *n) {
   const matmul_attr *attr = n->attr;
   const tensor *a = n->inputs[0], *b = n->inputs[1];
@@ -127,6 +123,34 @@ tensor *op_matmul(tensor *a, tensor *b, bool transpose_a, bool transpose_b) {
   return node_emit(&record_matmul, TENSORS(a, b), &(matmul_attr){transpose_a, transpose_b},
                    sizeof(matmul_attr));
 }
+
+/* ---- matmul_add: a, b, c -> c + a b, of c's shape; made by rewriting ---- */
+
+static bool matmul_add_shape(node *n) {
+  const tensor *c = n->inputs[2];
+  return node_output(n, c->type, c->rank, c->dims);
+}
+
+static garam_status matmul_add_prepare(void **state, const node *n, garam_error *err) {
+  gemm_shape s = matmul_gemm(n);
+  s.beta = 1;
+  return product_prepare(state, &s, err);
+}
+
+static void matmul_add_run(const op_run *r) {
+  if (r->out[0] != r->in[2])
+    op_kernel(r)->copy(r->out[0], r->in[2], (size_t)r->node->outputs[0]->count);
+  gemm_run(r->state, r->out[0], r->in[0], r->in[1], NULL, r->scratch);
+}
+
+const op_record record_matmul_add = {.name = "matmul_add",
+                                     .in_place = 4,
+                                     .shape = matmul_add_shape,
+                                     .prepare = matmul_add_prepare,
+                                     .release = product_release,
+                                     .scratch = product_scratch,
+                                     .run = matmul_add_run,
+                                     .flops = matmul_flops};
 
 /* ---- linear ---- */
 

@@ -3,11 +3,6 @@
 
 #include <string.h>
 
-typedef struct reduce_attr {
-  int from, to; /* axes [from, to) */
-  bool keep;    /* as axes of 1 */
-} reduce_attr;
-
 typedef struct reduce_sizes {
   int64_t outer, n, inner;
 } reduce_sizes;
