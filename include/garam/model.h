@@ -47,7 +47,7 @@ GARAM_API garam_status garam_model_predict(garam_model *model, const float *x,
 /* Predictions for rows of data, oldest first; rows without enough history are left out. */
 typedef struct garam_predictions {
   size_t n_rows, n_outputs;
-  const uint32_t *row;    /* (n_rows) row in the data, from 0 */
+  const uint32_t *row;    /* (n_rows) row in the data as repaired, from 0 */
   const int64_t *time;    /* (n_rows) ns since 1970 as stamped; NULL: the data has no time */
   const float *output;    /* (n_rows, n_outputs) probabilities, or values */
   const int32_t *label;   /* (n_rows) the most probable output; NULL for regression */

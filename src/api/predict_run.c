@@ -55,20 +55,22 @@ garam_status predict_run(garam_predictions **out, pipeline *p, const char *data,
                          const table_read_config *read, table_progress_fn progress, void *context,
                          garam_error *err) {
   garam_status status;
-  table *t = NULL;
+  table *t = NULL, *repaired = NULL;
   dataset *d = NULL;
   *out = NULL;
   predictions *x = mem_zalloc(sizeof *x);
   if (!x) return fail_memory(err, sizeof *x);
   arena_init(&x->memory, 0);
   TRY_GOTO(done, table_open(&t, data, read, progress, context, err));
+  TRY_GOTO(done, pipeline_repair(&repaired, p, t, false, err));
   TRY_GOTO(done, pipeline_dataset(&d, p, t, false, err));
-  TRY_GOTO(done, fill(x, p, t, d, err));
+  TRY_GOTO(done, fill(x, p, repaired ? repaired : t, d, err));
   *out = &x->shown;
   x = NULL;
 done:
   if (x) garam_predictions_free(&x->shown);
   dataset_free(d);
+  table_free(repaired);
   table_free(t);
   return status;
 }

@@ -1,0 +1,22 @@
+/* Every command there is, in the order of the overview: one line here, one cmd_NAME.c. */
+#ifndef CLI_COMMANDS_H
+#define CLI_COMMANDS_H
+
+#include "cli/cli.h"
+
+#define CLI_COMMAND_LIST(X)                                                                        \
+  X(describe)                                                                                      \
+  X(simulate)                                                                                      \
+  X(train)                                                                                         \
+  X(predict)                                                                                       \
+  X(serve)                                                                                         \
+  X(options)                                                                                       \
+  X(models)                                                                                        \
+  X(bench)                                                                                         \
+  X(version)
+
+#define X(name) extern const command cmd_##name;
+CLI_COMMAND_LIST(X)
+#undef X
+
+#endif

@@ -1,0 +1,273 @@
+/* Whole journeys of the command: from a simulated market to predictions and a report, twice with
+ * the same bytes, interrupted and resumed, with every way of giving options. */
+#include "tests/journeys/journey.h"
+
+#include <math.h>
+
+static int setup(void **state) {
+  journey_setup(state);
+  journey *j = *state;
+  journey_ok(j, "simulate --rows 3000 --seed 7 --posterior --out market.csv --quiet");
+  journey_ok(j, "train market.csv --model linear --seed 1 --out linear.safetensors --quiet");
+  return 0;
+}
+
+static void assert_has(const json_t *o, const char *const *keys, const char *what) {
+  for (; *keys; keys++)
+    if (!json_object_get(o, *keys)) fail_msg("%s: no \"%s\"", what, *keys);
+}
+
+static void test_every_command_has_help(void **state) {
+  static const char *const names[] = {"describe", "simulate", "train",  "evaluate", "predict",
+                                      "serve",    "options",  "models", "bench",    "version"};
+  journey *j = *state;
+  journey_ok(j, "--help");
+  char *overview = strdup(j->out);
+  for (size_t i = 0; i < COUNT_OF(names); i++) {
+    char args[128];
+    assert_non_null(strstr(overview, names[i]));
+    snprintf(args, sizeof args, "%s --help", names[i]);
+    journey_ok(j, args);
+    assert_non_null(strstr(j->out, "Usage: garam"));
+    assert_non_null(strstr(j->out, "--threads"));
+    snprintf(args, sizeof args, "help %s", names[i]);
+    char *first = strdup(j->out);
+    journey_ok(j, args);
+    assert_string_equal(first, j->out);
+    free(first);
+  }
+  free(overview);
+  journey_ok(j, "train x.csv --model transformer --help");
+  assert_non_null(strstr(j->out, "--d-model"));
+  journey_ok(j, "train x.csv --model linear --help");
+  assert_null(strstr(j->out, "--d-model"));
+}
+
+static void test_options_are_described(void **state) {
+  static const char *const transformer[] = {"name", "options", "presets", "tasks", NULL};
+  journey *j = *state;
+  journey_ok(j, "options transformer --json");
+  json_t *o = journey_json(j);
+  assert_has(o, transformer, "options transformer");
+  size_t i;
+  json_t *row;
+  bool found = false;
+  json_array_foreach(json_object_get(o, "options"), i, row) {
+    static const char *const keys[] = {"name", "key", "type", "default", "help", NULL};
+    assert_has(row, keys, "a row");
+    if (strcmp(json_string_value(json_object_get(row, "name")), "d-model") == 0) {
+      found = true;
+      assert_string_equal(json_string_value(json_object_get(row, "default")), "512");
+      assert_string_equal(json_string_value(json_object_get(row, "key")), "d_model");
+    }
+  }
+  assert_true(found);
+  json_decref(o);
+  journey_ok(j, "models --json");
+  o = journey_json(j);
+  assert_true(json_array_size(json_object_get(o, "models")) >= 2);
+  json_decref(o);
+  journey_ok(j, "version --json");
+  static const char *const version[] = {"version", "compiler", "isa", "threads", NULL};
+  o = journey_json(j);
+  assert_has(o, version, "version");
+  json_decref(o);
+}
+
+static void test_describe(void **state) {
+  static const char *const keys[] = {"rows",  "columns", "time",  "gaps", "duplicates", "unsorted",
+                                     "jumps", "missing", "leaks", NULL};
+  journey *j = *state;
+  journey_ok(j, "describe market.csv --json");
+  json_t *o = journey_json(j);
+  assert_has(o, keys, "describe");
+  assert_int_equal(json_integer_value(json_object_get(o, "rows")), 3000);
+  json_decref(o);
+  journey_ok(j, "describe market.csv");
+  assert_non_null(strstr(j->out, "3,000 rows"));
+}
+
+static void test_train_evaluate_predict(void **state) {
+  static const char *const train[] = {"model",      "rows",       "epochs",     "seconds",
+                                      "train_loss", "valid_loss", "best_epoch", "parameters",
+                                      "out",        "sha256",     NULL};
+  static const char *const evaluate[] = {
+      "rows",   "accuracy", "macro_f1",       "log_loss",
+      "brier",  "interval", "coverage_at_95", "directional_coverage_at_95",
+      "detail", "backtest", "baselines",      "calibration_error",
+      NULL};
+  static const char *const baselines[] = {"majority", "persistence", "momentum", NULL};
+  static const char *const backtest[] = {"sharpe",   "deflated_sharpe", "max_drawdown",
+                                         "turnover", "net_return",      "buy_and_hold", NULL};
+  journey *j = *state;
+  journey_ok(j, "train market.csv --model linear --seed 1 --out again.safetensors --json --quiet "
+                "--threads 1");
+  json_t *o = journey_json(j);
+  assert_has(o, train, "train");
+  assert_int_equal(json_integer_value(json_object_get(o, "rows")), 3000);
+  json_decref(o);
+  assert_true(journey_same_files(j, "linear.safetensors", "again.safetensors"));
+
+  journey_ok(j, "evaluate linear.safetensors market.csv --report report.html --json");
+  o = journey_json(j);
+  assert_has(o, evaluate, "evaluate");
+  assert_has(json_object_get(o, "baselines"), baselines, "baselines");
+  assert_has(json_object_get(o, "backtest"), backtest, "backtest");
+  double accuracy = json_number_value(json_object_get(o, "accuracy"));
+  assert_true(accuracy > 0.2 && accuracy < 0.95);
+  json_decref(o);
+  char path[256];
+  journey_path(path, j, "report.html");
+  char *html = journey_slurp(path);
+  assert_non_null(strstr(html, "<!doctype html>"));
+  assert_non_null(strstr(html, "</html>"));
+  static const char *const forbidden[] = {"<script", "http://", "https://", "url(", "@import"};
+  for (size_t i = 0; i < COUNT_OF(forbidden); i++) assert_null(strstr(html, forbidden[i]));
+  free(html);
+
+  journey_ok(j, "predict market.csv linear.safetensors --help");
+  journey_ok(j, "predict --out p.csv linear.safetensors market.csv --quiet");
+  journey_path(path, j, "p.csv");
+  FILE *f = fopen(path, "r");
+  char line[512];
+  assert_non_null(fgets(line, sizeof line, f));
+  assert_string_equal(line, "time,p_down,p_flat,p_up,label,abstain\n");
+  int n = 0;
+  while (fgets(line, sizeof line, f)) {
+    double down, flat, up;
+    char label[16];
+    int abstain;
+    assert_int_equal(sscanf(strchr(line, ',') + 1, "%lf,%lf,%lf,%15[a-z],%d", &down, &flat, &up,
+                            label, &abstain),
+                     5);
+    assert_true(fabs(down + flat + up - 1) < 1e-5);
+    const char *top = down >= flat && down >= up ? "down" : flat >= up ? "flat" : "up";
+    assert_string_equal(label, top);
+    n++;
+  }
+  fclose(f);
+  assert_true(n > 2500 && n <= 3000);
+  journey_ok(j, "predict linear.safetensors market.csv --last 1 --json");
+  o = journey_json(j);
+  assert_non_null(json_object_get(o, "p_up"));
+  json_decref(o);
+}
+
+/* Flags in any order and form, a config file that says the same, flags that win over it. */
+static void test_ways_to_say_it(void **state) {
+  static const char config[] = "{\"model\": \"linear\", \"horizon\": 3, \"seed\": 4, "
+                               "\"out\": \"b.safetensors\"}";
+  static const char wrong[] = "{\"model\": \"linear\", \"horizon\": 9, \"seed\": 4, "
+                              "\"out\": \"c.safetensors\"}";
+  journey *j = *state;
+  journey_write(j, "config.json", config, strlen(config));
+  journey_write(j, "wrong.json", wrong, strlen(wrong));
+  journey_ok(j, "train --horizon 3 market.csv --seed=4 --model linear --out=a.safetensors --quiet");
+  journey_ok(j, "train market.csv --config config.json --quiet");
+  journey_ok(j, "train --config wrong.json --horizon 3 market.csv --quiet");
+  assert_true(journey_same_files(j, "a.safetensors", "b.safetensors"));
+  assert_true(journey_same_files(j, "a.safetensors", "c.safetensors"));
+  journey_ok(j, "train market.csv --config config.json --horizon 2 --out d.safetensors --quiet");
+  assert_false(journey_same_files(j, "a.safetensors", "d.safetensors"));
+}
+
+static void test_simulate(void **state) {
+  journey *j = *state;
+  journey_ok(j, "simulate --rows 500 --seed 9 --out a.csv --json");
+  json_t *o = journey_json(j);
+  double bayes = json_number_value(json_object_get(o, "bayes_accuracy"));
+  assert_true(bayes > 1.0 / 3 && bayes < 1);
+  json_decref(o);
+  journey_ok(j, "simulate --rows 500 --seed 9");
+  char path[256];
+  journey_path(path, j, "a.csv");
+  char *text = journey_slurp(path);
+  assert_string_equal(text, j->out);
+  free(text);
+  assert_non_null(strstr(j->err, "Bayes"));
+}
+
+/* Ctrl-C saves; the same command with --resume gives the bytes of a run that was left alone. */
+static void test_interrupt_and_resume(void **state) {
+  static const char train[] =
+      "train market.csv --model transformer --d-model 8 --heads 2 --layers 1 --d-ff 8 --seq 8 "
+      "--epochs 3 --seed 5 --out %s%s";
+  char args[512];
+  journey *j = *state;
+  snprintf(args, sizeof args, train, "whole.safetensors", " --quiet");
+  journey_ok(j, args);
+  assert_false(journey_has(j, "whole.safetensors.checkpoint"));
+
+  bool interrupted = false;
+  snprintf(args, sizeof args, train, "cut.safetensors", " --curve cut.jsonl");
+  journey_start(j, args);
+  for (int i = 0; i < 600 && !interrupted; i++) { /* until the first epoch is there */
+    char path[256];
+    struct stat info;
+    journey_sleep_ms(20);
+    journey_path(path, j, "cut.jsonl");
+    interrupted = stat(path, &info) == 0 && info.st_size > 0;
+  }
+  assert_true(interrupted);
+  kill(j->pid, SIGINT);
+  journey_wait(j);
+  if (j->code == 0) { /* the machine was so fast that it was over */
+    assert_true(journey_same_files(j, "whole.safetensors", "cut.safetensors"));
+    skip();
+  }
+  assert_int_equal(j->code, 1);
+  assert_non_null(strstr(j->err, "interrupted"));
+  assert_non_null(strstr(j->err, "--resume"));
+  assert_false(journey_has(j, "cut.safetensors"));
+  assert_true(journey_has(j, "cut.safetensors.checkpoint"));
+
+  /* A checkpoint of another run is not gone on from. */
+  journey_run(j, "train market.csv --model transformer --d-model 8 --heads 2 --layers 1 --d-ff 8 "
+                 "--seq 8 --epochs 3 --seed 6 --out cut.safetensors --resume");
+  assert_int_equal(j->code, 1);
+  assert_non_null(strstr(j->err, "checkpoint"));
+
+  strcat(args, " --resume --quiet");
+  journey_ok(j, args);
+  assert_true(journey_same_files(j, "whole.safetensors", "cut.safetensors"));
+  assert_false(journey_has(j, "cut.safetensors.checkpoint"));
+}
+
+static void test_plain_table(void **state) {
+  journey *j = *state;
+  char path[256];
+  journey_path(path, j, "plain.csv");
+  FILE *f = fopen(path, "w");
+  fputs("a,b,kind,y\n", f);
+  uint32_t r = 3;
+  for (int i = 0; i < 800; i++) {
+    r = r * 1664525u + 1013904223u;
+    double a = (double)(r >> 16) / 65536 - 0.5;
+    r = r * 1664525u + 1013904223u;
+    double b = (double)(r >> 16) / 65536 - 0.5;
+    fprintf(f, "%.5f,%.5f,%s,%d\n", a, b, i % 3 ? "red" : "blue", a + 0.5 * b > 0);
+  }
+  fclose(f);
+  journey_ok(j, "train plain.csv --target y --task binary --model linear --out plain.safetensors "
+                "--quiet");
+  journey_ok(j, "evaluate plain.safetensors plain.csv --json");
+  json_t *o = journey_json(j);
+  assert_true(json_number_value(json_object_get(o, "auc")) > 0.95);
+  json_decref(o);
+  journey_ok(j, "predict plain.safetensors plain.csv");
+  assert_true(strncmp(j->out, "row,", 4) == 0);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_every_command_has_help),
+      cmocka_unit_test(test_options_are_described),
+      cmocka_unit_test(test_describe),
+      cmocka_unit_test(test_simulate),
+      cmocka_unit_test(test_train_evaluate_predict),
+      cmocka_unit_test(test_ways_to_say_it),
+      cmocka_unit_test(test_plain_table),
+      cmocka_unit_test(test_interrupt_and_resume),
+  };
+  return cmocka_run_group_tests_name("whole journeys", tests, setup, journey_teardown);
+}
