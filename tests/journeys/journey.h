@@ -61,12 +61,13 @@ static inline int journey_setup(void **state) {
 static inline void journey_empty(const char *folder) {
   DIR *d = opendir(folder);
   for (struct dirent *e; d && (e = readdir(d));) {
-    char path[512];
+    char *path;
     if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0) continue;
-    snprintf(path, sizeof path, "%s/%s", folder, e->d_name);
+    if (asprintf(&path, "%s/%s", folder, e->d_name) < 0) abort();
     struct stat info;
     if (lstat(path, &info) == 0 && S_ISDIR(info.st_mode)) journey_empty(path);
     else unlink(path);
+    free(path);
   }
   if (d) closedir(d);
   rmdir(folder);
