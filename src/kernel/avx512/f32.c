@@ -4,6 +4,8 @@
 #if defined(__x86_64__)
 #define real float
 #define REAL(fn) fn##f
+#define KERNEL_LANES 1
+#include "kernel/avx512/lanes.h"
 #include "kernel/ref/table.inc"
 
 void kernel_avx512_f32(kernel_table *t) {

@@ -1,0 +1,124 @@
+/* The words that simd/ is written in, for AVX2 and FMA: 8 floats at a time. See
+ * avx512/lanes.h. */
+#ifndef KERNEL_AVX2_LANES_H
+#define KERNEL_AVX2_LANES_H
+
+#include <immintrin.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { LANES = 8, LANES_TILE_ROWS = 6, LANES_TILE_VECTORS = 2 };
+#define LANES_TILE_WIDE 0
+
+typedef __m256 vf;
+typedef __m256i vi;
+typedef __m256d vd;
+typedef __m256 vm; /* all bits of a lane */
+
+static inline vf vf_all(float x) {
+  return _mm256_set1_ps(x);
+}
+static inline vf vf_load(const float *p) {
+  return _mm256_loadu_ps(p);
+}
+static inline void vf_store(float *p, vf x) {
+  _mm256_storeu_ps(p, x);
+}
+static inline vm vm_first(size_t n) {
+  return _mm256_castsi256_ps(_mm256_cmpgt_epi32(_mm256_set1_epi32((int)n),
+                                                _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)));
+}
+static inline vf vf_load_part(const float *p, size_t n) {
+  return _mm256_maskload_ps(p, _mm256_castps_si256(vm_first(n)));
+}
+static inline void vf_store_part(float *p, vf x, size_t n) {
+  _mm256_maskstore_ps(p, _mm256_castps_si256(vm_first(n)), x);
+}
+static inline vf vf_fma(vf a, vf b, vf c) {
+  return _mm256_fmadd_ps(a, b, c);
+}
+static inline vf vf_max(vf a, vf b) {
+  return _mm256_max_ps(a, b);
+}
+static inline vf vf_min(vf a, vf b) {
+  return _mm256_min_ps(a, b);
+}
+static inline vf vf_abs(vf x) {
+  return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), x);
+}
+static inline vf vf_copysign(vf x, vf sign) {
+  return _mm256_or_ps(x, _mm256_and_ps(sign, _mm256_set1_ps(-0.0f)));
+}
+static inline vf vf_round(vf x) {
+  return _mm256_round_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+static inline vf vf_power2(vi n) { /* -126 <= n <= 127 */
+  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(n, _mm256_set1_epi32(127)), 23));
+}
+static inline vf vf_scale2(vf x, vf n) { /* in two steps, so that both factors are floats */
+  vi whole = _mm256_cvtps_epi32(vf_min(vf_max(n, vf_all(-252)), vf_all(252)));
+  vi half = _mm256_srai_epi32(whole, 1);
+  return _mm256_mul_ps(_mm256_mul_ps(x, vf_power2(half)),
+                       vf_power2(_mm256_sub_epi32(whole, half)));
+}
+static inline float vf_sum(vf x) {
+  __m128 s = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
+  s = _mm_add_ps(s, _mm_movehl_ps(s, s));
+  return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
+}
+static inline float vf_top(vf x) {
+  __m128 s = _mm_max_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
+  s = _mm_max_ps(s, _mm_movehl_ps(s, s));
+  return _mm_cvtss_f32(_mm_max_ss(s, _mm_movehdup_ps(s)));
+}
+static inline vm vf_less(vf a, vf b) {
+  return _mm256_cmp_ps(a, b, _CMP_LT_OQ);
+}
+static inline vf vf_where(vm m, vf yes, vf no) {
+  return _mm256_blendv_ps(no, yes, m);
+}
+
+static inline vd vd_zero(void) {
+  return _mm256_setzero_pd();
+}
+static inline vd vd_add_squares(vd sum, vf x) {
+  vd low = _mm256_cvtps_pd(_mm256_castps256_ps128(x));
+  vd high = _mm256_cvtps_pd(_mm256_extractf128_ps(x, 1));
+  return _mm256_fmadd_pd(high, high, _mm256_fmadd_pd(low, low, sum));
+}
+static inline double vd_sum(vd x) {
+  __m128d s = _mm_add_pd(_mm256_castpd256_pd128(x), _mm256_extractf128_pd(x, 1));
+  return _mm_cvtsd_f64(_mm_add_sd(s, _mm_unpackhi_pd(s, s)));
+}
+
+static inline vi vi_all(uint32_t x) {
+  return _mm256_set1_epi32((int)x);
+}
+static inline vi vi_add(vi a, vi b) {
+  return _mm256_add_epi32(a, b);
+}
+static inline vi vi_xor3(vi a, vi b, vi c) {
+  return _mm256_xor_si256(_mm256_xor_si256(a, b), c);
+}
+static inline vm vi_below(vi a, vi b) { /* unsigned: a < b is not max(a, b) == a */
+  vi not_below = _mm256_cmpeq_epi32(_mm256_max_epu32(a, b), a);
+  return _mm256_castsi256_ps(_mm256_xor_si256(not_below, _mm256_set1_epi32(-1)));
+}
+static inline void vi_multiply(vi *high, vi *low, vi a, vi b) {
+  vi even = _mm256_mul_epu32(a, b), odd = _mm256_mul_epu32(_mm256_srli_epi64(a, 32), b);
+  *high = _mm256_blend_epi32(_mm256_srli_epi64(even, 32), odd, 0xAA);
+  *low = _mm256_blend_epi32(even, _mm256_slli_epi64(odd, 32), 0xAA);
+}
+static inline vi vi_counters(void) {
+  return _mm256_setr_epi32(0, 2, 4, 6, 1, 3, 5, 7);
+}
+static inline void vi_weave(vi w[4]) {
+  vi a = _mm256_unpacklo_epi32(w[0], w[1]), b = _mm256_unpackhi_epi32(w[0], w[1]);
+  vi c = _mm256_unpacklo_epi32(w[2], w[3]), d = _mm256_unpackhi_epi32(w[2], w[3]);
+  w[0] = _mm256_unpacklo_epi64(a, c);
+  w[1] = _mm256_unpackhi_epi64(a, c);
+  w[2] = _mm256_unpacklo_epi64(b, d);
+  w[3] = _mm256_unpackhi_epi64(b, d);
+}
+
+#endif

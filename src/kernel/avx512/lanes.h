@@ -1,0 +1,118 @@
+/* The words that simd/ is written in, for AVX-512: 16 floats at a time. avx2/lanes.h has the
+ * same words. */
+#ifndef KERNEL_AVX512_LANES_H
+#define KERNEL_AVX512_LANES_H
+
+#include <immintrin.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { LANES = 16, LANES_TILE_ROWS = 6, LANES_TILE_VECTORS = 4 };
+#define LANES_TILE_WIDE 1
+
+typedef __m512 vf;     /* floats */
+typedef __m512i vi;    /* 32-bit words */
+typedef __m512d vd;    /* half as many doubles */
+typedef __mmask16 vm;  /* a truth for each lane */
+
+static inline vf vf_all(float x) {
+  return _mm512_set1_ps(x);
+}
+static inline vf vf_load(const float *p) {
+  return _mm512_loadu_ps(p);
+}
+static inline void vf_store(float *p, vf x) {
+  _mm512_storeu_ps(p, x);
+}
+/* The first n lanes, 0 < n < LANES; the others are zero, or stay as they are in memory. */
+static inline vf vf_load_part(const float *p, size_t n) {
+  return _mm512_maskz_loadu_ps((vm)((1u << n) - 1), p);
+}
+static inline void vf_store_part(float *p, vf x, size_t n) {
+  _mm512_mask_storeu_ps(p, (vm)((1u << n) - 1), x);
+}
+static inline vf vf_fma(vf a, vf b, vf c) { /* a b + c */
+  return _mm512_fmadd_ps(a, b, c);
+}
+static inline vf vf_max(vf a, vf b) { /* b where either is NaN */
+  return _mm512_max_ps(a, b);
+}
+static inline vf vf_min(vf a, vf b) {
+  return _mm512_min_ps(a, b);
+}
+static inline vf vf_abs(vf x) {
+  return _mm512_abs_ps(x);
+}
+static inline vf vf_copysign(vf x, vf sign) { /* x >= 0 */
+  return _mm512_castsi512_ps(
+      _mm512_or_si512(_mm512_castps_si512(x),
+                      _mm512_and_si512(_mm512_castps_si512(sign),
+                                       _mm512_set1_epi32((int)0x80000000u))));
+}
+static inline vf vf_round(vf x) {
+  return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+static inline vf vf_scale2(vf x, vf n) { /* x 2^n; 0 and infinity where that leaves the floats */
+  return _mm512_scalef_ps(x, n);
+}
+static inline float vf_sum(vf x) {
+  return _mm512_reduce_add_ps(x);
+}
+static inline float vf_top(vf x) {
+  return _mm512_reduce_max_ps(x);
+}
+static inline vm vf_less(vf a, vf b) {
+  return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ);
+}
+static inline vf vf_where(vm m, vf yes, vf no) {
+  return _mm512_mask_blend_ps(m, no, yes);
+}
+static inline vm vm_first(size_t n) { /* lanes below n, n <= LANES */
+  return (vm)((1u << n) - 1);
+}
+
+/* sum + x^2 in double, both halves of x */
+static inline vd vd_zero(void) {
+  return _mm512_setzero_pd();
+}
+static inline vd vd_add_squares(vd sum, vf x) {
+  vd low = _mm512_cvtps_pd(_mm512_castps512_ps256(x));
+  vd high = _mm512_cvtps_pd(_mm512_extractf32x8_ps(x, 1));
+  return _mm512_fmadd_pd(high, high, _mm512_fmadd_pd(low, low, sum));
+}
+static inline double vd_sum(vd x) {
+  return _mm512_reduce_add_pd(x);
+}
+
+static inline vi vi_all(uint32_t x) {
+  return _mm512_set1_epi32((int)x);
+}
+static inline vi vi_add(vi a, vi b) {
+  return _mm512_add_epi32(a, b);
+}
+static inline vi vi_xor3(vi a, vi b, vi c) {
+  return _mm512_ternarylogic_epi32(a, b, c, 0x96);
+}
+static inline vm vi_below(vi a, vi b) { /* unsigned */
+  return _mm512_cmplt_epu32_mask(a, b);
+}
+/* 32 x 32 -> 64 bits, the halves apart */
+static inline void vi_multiply(vi *high, vi *low, vi a, vi b) {
+  vi even = _mm512_mul_epu32(a, b), odd = _mm512_mul_epu32(_mm512_srli_epi64(a, 32), b);
+  *high = _mm512_mask_blend_epi32(0xAAAA, _mm512_srli_epi64(even, 32), odd);
+  *low = _mm512_mask_blend_epi32(0xAAAA, even, _mm512_slli_epi64(odd, 32));
+}
+/* Counters in such an order that vi_weave puts words in the order of elements. */
+static inline vi vi_counters(void) {
+  return _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+}
+static inline void vi_weave(vi w[4]) {
+  vi a = _mm512_unpacklo_epi32(w[0], w[1]), b = _mm512_unpackhi_epi32(w[0], w[1]);
+  vi c = _mm512_unpacklo_epi32(w[2], w[3]), d = _mm512_unpackhi_epi32(w[2], w[3]);
+  w[0] = _mm512_unpacklo_epi64(a, c);
+  w[1] = _mm512_unpackhi_epi64(a, c);
+  w[2] = _mm512_unpacklo_epi64(b, d);
+  w[3] = _mm512_unpackhi_epi64(b, d);
+}
+
+#endif
