@@ -125,7 +125,7 @@ static void histogram_write(text *t, const char *name, const char *labels, const
 
 /* `model="..."`, with room for a code behind it. */
 static const char *model_label(text *t, const char *name, int code) {
-  text_clear(t);
+  t->size = 0; /* a failure stays, for the caller to see at the end */
   label(t, "model", name);
   if (code > 0) text_format(t, ",code=\"%d\"", code);
   text_add(t, "", 1); /* NUL */
