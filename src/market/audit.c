@@ -1,8 +1,8 @@
 /* Does a column peek? Every numeric column and feature is set beside what was to come.
  *
  * What comes next is partly foretold by what was: the part of the next returns that the last
- * AUDIT_LAGS returns do not explain linearly is news. So both the next returns and the column
- * are taken less their regression on those lags, and the share of the news that the column
+ * AUDIT_LAGS returns and the price's level do not explain linearly is news. So both the next returns and the column
+ * are taken less their regression on those, and the share of the news that the column
  * explains (R^2 of the residuals) is compared with a bound:
  *
  *   - A column that holds the next close, return, sign, or an average or oscillator reaching past
@@ -31,10 +31,11 @@
 
 enum {
   AUDIT_LAGS = 20,
-  AUDIT_REGRESSORS = AUDIT_LAGS + 1, /* and a constant */
+  AUDIT_REGRESSORS = AUDIT_LAGS + 2, /* and the price's level, and a constant */
   AUDIT_STEPS = 10,                  /* rows ahead */
   AUDIT_SHIFTS = 199,
   AUDIT_MIN_ROWS = 100,
+  AUDIT_MAX_ROWS = 32768,            /* the last ones: more would only take longer */
 };
 static const int horizons[] = {1, 2, 3, 5, 10};
 enum { N_HORIZONS = 5 };
@@ -60,14 +61,20 @@ static void target_deinit(target *g) {
   for (int i = 0; i < AUDIT_STEPS; i++) mem_free(g->step[i]);
 }
 
-/* Values beyond six mean deviations are cut: one crash or split must not be the whole R^2. */
-static void clip(double *x, size_t n) {
+/* Values beyond six mean deviations are cut, and again beyond six of what is then left: one
+ * crash, split or hole must not be the whole R^2. */
+static void clip_once(double *x, size_t n) {
   double mean = 0, deviation = 0;
   for (size_t i = 0; i < n; i++) mean += x[i];
   mean /= (double)n;
   for (size_t i = 0; i < n; i++) deviation += fabs(x[i] - mean);
   deviation *= 6 / (double)n;
   for (size_t i = 0; i < n; i++) x[i] = fmax(mean - deviation, fmin(mean + deviation, x[i]));
+}
+
+static void clip(double *x, size_t n) {
+  clip_once(x, n);
+  clip_once(x, n);
 }
 
 static double dot(const double *a, const double *b, size_t n) {
@@ -121,8 +128,8 @@ static double take_residual(const target *g, double *x) {
 }
 
 /* series[j], j = 0 .. n_rows - 1, clipped already; rows first .. first + n - 1 are compared. */
-static garam_status target_init(target *g, const double *series, size_t first, size_t n,
-                                garam_error *err) {
+static garam_status target_init(target *g, const double *series, const bars *b, size_t first,
+                                size_t n, garam_error *err) {
   enum { K = AUDIT_REGRESSORS };
   *g = (target){.n = n};
   g->lags = mem_array(n, K * sizeof *g->lags);
@@ -134,7 +141,8 @@ static garam_status target_init(target *g, const double *series, size_t first, s
   if (!complete) return fail_memory(err, n * K * sizeof *g->lags);
   for (size_t i = 0; i < n; i++) {
     for (size_t k = 0; k < AUDIT_LAGS; k++) g->lags[i * K + k] = series[first + i - k];
-    g->lags[i * K + AUDIT_LAGS] = 1;
+    g->lags[i * K + AUDIT_LAGS] = log(b->close[first + i] / b->close[first]);
+    g->lags[i * K + AUDIT_LAGS + 1] = 1;
     double sum = 0;
     for (int s = 0, h = 0; s < AUDIT_STEPS; s++) {
       g->step[s][i] = series[first + i + (size_t)s + 1];
@@ -346,6 +354,10 @@ garam_status audit_leaks(leak *out, size_t n, size_t *n_found, const bars *b,
     return fail(err, GARAM_INVALID, "%s: %zu rows are too few for an audit; at least %zu",
                 b->source->source, b->n_rows, first + AUDIT_STEPS + (size_t)AUDIT_MIN_ROWS);
   audit_job job = {.b = b, .first = first, .n = b->n_rows - AUDIT_STEPS - first, .seed = seed};
+  if (job.n > AUDIT_MAX_ROWS) {
+    job.first += job.n - AUDIT_MAX_ROWS;
+    job.n = AUDIT_MAX_ROWS;
+  }
   job.bound = b->bid_size ? book_bound : bar_bound;
   target moves = {0}, sizes = {0};
   suspect *suspects = NULL;
@@ -354,9 +366,9 @@ garam_status audit_leaks(leak *out, size_t n, size_t *n_found, const bars *b,
   if (!series) return fail_memory(err, b->n_rows * sizeof *series);
   for (size_t t = 1; t < b->n_rows; t++) series[t] = log(b->close[t] / b->close[t - 1]);
   clip(series + 1, b->n_rows - 1);
-  TRY_GOTO(done, target_init(&moves, series, first, job.n, err));
+  TRY_GOTO(done, target_init(&moves, series, b, job.first, job.n, err));
   for (size_t t = 1; t < b->n_rows; t++) series[t] = fabs(series[t]);
-  TRY_GOTO(done, target_init(&sizes, series, first, job.n, err));
+  TRY_GOTO(done, target_init(&sizes, series, b, job.first, job.n, err));
   TRY_GOTO(done, gather(&suspects, &job.n_suspects, b, m, err));
   job.suspects = suspects;
   job.moves = &moves;
