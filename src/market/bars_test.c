@@ -85,7 +85,7 @@ static void levels_in_order(void **state) {
   bars *b = fixture_bars(t);
   assert_int_equal(b->n_levels, 5);
   for (int k = 0; k < 5; k++) {
-    char name[16];
+    char name[32];
     snprintf(name, sizeof name, "askSize%d", k + 1);
     assert_ptr_equal(b->level_ask_size[k], t->columns[table_find(t, name)].f64);
     assert_true(b->level_bid[k][2] == b->bid[2] - k);
