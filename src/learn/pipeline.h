@@ -77,14 +77,31 @@ garam_status pipeline_predict(pipeline *p, const dataset *d, row_set rows, float
 garam_status pipeline_predict_windows(pipeline *p, const float *x, const int32_t *begin, size_t n,
                                       float *out, garam_error *err);
 
-/* Everything `garam evaluate --json` prints (cli.md), from a labelled table; when the table is
- * the one trained on, only rows after the recorded valid part are scored. Curves, reliability
- * bins and equity for the report are under "detail". */
+/* Everything `garam evaluate --json` prints (cli.md), from a labelled table. When the table is the
+ * one trained on (by its digest), only rows of the test part are scored; of another table with
+ * times, only rows whose label's interval does not meet that of training and validation. What was
+ * scored, and why, stands under "scored"; "warning" says what to be careful of.
+ *   rows, model, task, time{start,end}, trained_rows_included, scored{which, left_out}
+ *   classes: accuracy, macro_f1, mcc, log_loss, brier, calibration_error, auc (two classes),
+ *     coverage_at_95, accuracy_at_95, directional_* (market), conformal{target,coverage,mean_size}
+ *   values: mse, mae, r2, conformal{target,coverage,half_width}
+ *   interval{score: [low, high]}: 95 %, circular block bootstrap
+ *   baselines{majority, persistence, momentum} or {mean, persistence, momentum, no_change}
+ *   over_best_baseline{baseline, accuracy, interval}: paired
+ *   backtest{...} (market), bayes_accuracy and share_of_bayes (simulated with its posterior)
+ *   detail: confusion, class_names, reliability, coverage, equity, training curve */
+typedef enum evaluate_position {
+  POSITION_CALL,         /* +-1 where up or down is the likeliest class, else 0 */
+  POSITION_SIGN,         /* the sign of p_up - p_down */
+  POSITION_PROPORTIONAL, /* p_up - p_down */
+} evaluate_position;
 typedef struct evaluate_config {
   int64_t seed;
   int bootstrap;      /* resamples */
   int n_trials;       /* tried before this one: deflates the Sharpe ratio */
   bool all_rows;      /* score training rows as well (said in the output) */
+  int position;       /* evaluate_position: from odds to a position in the backtest */
+  double edge;        /* no position while |p_up - p_down| (a value's: |return|) is below */
 } evaluate_config;
 extern const opt_row evaluate_options[];
 extern const size_t evaluate_n_options;
