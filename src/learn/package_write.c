@@ -82,9 +82,8 @@ garam_status package_add(package_writer *w, const char *name, package_dtype type
   e.name = mem_strdup(name);
   if (!e.name) return fail_memory(err, strlen(name) + 1);
   if (json_object_set_new(w->names, name, json_true()) != 0) {
-    mem_free(e.name);
-    return fail(err, GARAM_INVALID, "package: the name \"%s\" is not UTF-8, or memory is out",
-                name);
+    mem_free(e.name); /* names are written by us, in ASCII: nothing else can be wrong */
+    return fail_memory(err, 64);
   }
   w->entries[w->n_entries++] = e;
   return GARAM_OK;

@@ -298,7 +298,8 @@ static garam_status parse_names_of(pipeline *p, const json_t *m, const char *whe
   TRY(parse_inputs(p, m, where, err));
   if (!p->market) return table_check_features(p, where, err);
   size_t look_back;
-  return features_look_back(&look_back, p->feature_names, n, err);
+  garam_status status = features_look_back(&look_back, p->feature_names, n, err);
+  return status == GARAM_OK ? status : fail_within(err, status, "%s", where);
 }
 
 static garam_status parse_calibration(pipeline *p, const json_t *m, const char *where,

@@ -370,6 +370,314 @@ static void test_weights(void **state) {
   table_free(t);
 }
 
+/* ---- what goes wrong ---------------------------------------------------------------------------- */
+
+static void expect(garam_status status, const char *words, const table *t,
+                   const pipeline_config *config) {
+  garam_error err = {0};
+  garam_status got = try_fit(t, NULL, config, &err);
+  if (got != status || !strstr(err.message, words))
+    fail_msg("%s: %s; expected \"%s\"", garam_status_name(got), err.message, words);
+}
+
+static void test_bad_input(void **state) {
+  (void)state;
+  pipeline_config base = pipeline_config_default(), c = base;
+  table *t = market(600, 1, 0.2), *few;
+  c.label.horizon = 5000;
+  expect(GARAM_INVALID, "--horizon 5000", t, &c);
+  c = base;
+  c.task = TASK_RANKING;
+  expect(GARAM_UNSUPPORTED, "ranking", t, &c);
+  c = base;
+  c.train_share = 0.9, c.valid_share = 0.2;
+  expect(GARAM_INVALID, "more than the whole", t, &c);
+  c = base;
+  c.task = TASK_BINARY, c.label.dead_band = 0.1;
+  expect(GARAM_INVALID, "third class", t, &c);
+  c = base;
+  c.label.dead_band = 5; /* nothing moves by e^5 */
+  expect(GARAM_INVALID, "one class", t, &c);
+  snprintf(c.features.families, sizeof c.features.families, "nosuch");
+  expect(GARAM_NOT_FOUND, "nosuch", t, &c);
+  c = base;
+  c.train_share = 0.01;
+  expect(GARAM_INVALID, "at least 16", t, &c);
+  assert_int_equal(table_head(&few, t, 5, NULL), GARAM_OK);
+  expect(GARAM_INVALID, "5 rows", few, &base);
+  table_free(few);
+  /* Unsorted: the message says what would help, and that helps. */
+  column *time = &t->columns[t->time_column];
+  int64_t kept = time->i64[300];
+  time->i64[300] = time->i64[301], time->i64[301] = kept;
+  garam_error err = {0};
+  assert_int_not_equal(try_fit(t, NULL, &base, &err), GARAM_OK);
+  assert_non_null(strstr(err.message, "--repair"));
+  c = base;
+  snprintf(c.repair, sizeof c.repair, "sort");
+  pipeline *p = fit(t, &c, 1);
+  const json_t *data = json_object_get(pipeline_manifest(p), "data");
+  assert_true(json_integer_value(json_object_get(data, "repaired_rows")) > 0);
+  check_round_trip(p, t); /* the same repair again, for prediction */
+  pipeline_free(p);
+  table_free(t);
+
+  t = plain(1, false);
+  c = base;
+  snprintf(c.target, sizeof c.target, "targat");
+  expect(GARAM_NOT_FOUND, "did you mean \"target\"?", t, &c);
+  snprintf(c.target, sizeof c.target, "colour");
+  c.task = TASK_REGRESSION;
+  expect(GARAM_INVALID, "is text", t, &c);
+  c.task = TASK_BINARY;
+  expect(GARAM_INVALID, "two classes", t, &c);
+  c.task = TASK_CLASSIFICATION;
+  snprintf(c.target, sizeof c.target, "constant");
+  expect(GARAM_INVALID, "one class", t, &c);
+  snprintf(c.target, sizeof c.target, "target");
+  for (size_t i = 0; i < t->n_rows; i++) { /* nothing varies but the target */
+    t->columns[0].f64[i] = t->columns[1].f64[i] = t->columns[5].f64[i] = 1;
+    t->columns[3].code[i] = 0;
+  }
+  expect(GARAM_INVALID, "no feature varies", t, &c);
+  table_free(t);
+}
+
+/* Every byte of the manifest and the arrays changed, and every length: an error or a pipeline
+ * that still predicts or says why not; never a crash. */
+static void test_damage(void **state) {
+  (void)state;
+  table *t = plain(1, true);
+  pipeline_config config = pipeline_config_default();
+  snprintf(config.target, sizeof config.target, "target");
+  pipeline *p = fit(t, &config, 1);
+  garam_error err;
+  char *bytes;
+  size_t size;
+  assert_int_equal(pipeline_save(p, path, &err), GARAM_OK);
+  pipeline_free(p);
+  assert_int_equal(io_read_file(&bytes, &size, path, 1 << 20, &err), GARAM_OK);
+  rng r;
+  rng_init(&r, 1, RNG_TEST, 0);
+  size_t loaded = 0;
+  float x[5] = {1000, 0, 1, 0, 0}, out[3];
+  for (size_t i = 0; i < size; i++) {
+    static const char replacements[] = "0919-e.,:\"{}[]n\\";
+    char kept = bytes[i];
+    bytes[i] = i % 3 ? replacements[rng_below(&r, sizeof replacements - 1)]
+                     : (char)(kept ^ (1 << rng_below(&r, 8)));
+    FILE *f = fopen(other_path, "wb");
+    fwrite(bytes, 1, size, f);
+    fclose(f);
+    bytes[i] = kept;
+    pipeline *q;
+    if (pipeline_load(&q, other_path, &err) != GARAM_OK) {
+      assert_null(q);
+      assert_true(strlen(err.message) > 10);
+      continue;
+    }
+    loaded++;
+    if (pipeline_n_features(q) == 5 && pipeline_context(q) == 1 && pipeline_n_outputs(q) == 3)
+      pipeline_predict_windows(q, x, NULL, 1, out, &err);
+    pipeline_free(q);
+  }
+  assert_true(loaded > 10 && loaded < size);
+  for (size_t n = 0; n < size; n += 37) {
+    FILE *f = fopen(other_path, "wb");
+    fwrite(bytes, 1, n, f);
+    fclose(f);
+    pipeline *q;
+    assert_int_not_equal(pipeline_load(&q, other_path, &err), GARAM_OK);
+  }
+  mem_free(bytes);
+  table_free(t);
+}
+
+/* What a hand may change in a manifest. */
+static void test_manifest(void **state) {
+  (void)state;
+  static const struct {
+    const char *object, *key, *value; /* value: JSON, NULL removes */
+  } cases[] = {
+      {NULL, "format", "2"},
+      {NULL, "task", "\"binary\""},
+      {NULL, "kind", "\"table\""},
+      {NULL, "features", "[]"},
+      {NULL, "features", "[\"no such feature\"]"},
+      {NULL, "features", "\"return_1\""},
+      {NULL, "classes", "[\"a\"]"},
+      {NULL, "classes", NULL},
+      {NULL, "dead_band", "-1"},
+      {NULL, "dead_band", "null"},
+      {"learner", "name", "\"liner\""},
+      {"learner", "context", "7"},
+      {"learner", "options", "{\"l2\": -1}"},
+      {"learner", "options", "{\"nosuch\": 1}"},
+      {"learner", "options", "{\"window\": 4096}"},
+      {"calibration", "temperature", "0"},
+      {"calibration", "temperature", "1e300"},
+      {"calibration", "threshold", "-0.5"},
+      {"scaler", "used", "false"},
+      {"scaler", "clip", "-1"},
+      {"split", "train", "{}"},
+      {"data", "class_counts", "[1, 2]"},
+      {"data", "class_counts", "[1, 2, -3]"},
+      {"data", "sha256",
+       "\"00000000000000000000000000000000000000000000000000000000000000000000000000000000\""},
+      {"fit", "epochs", "-1"},
+      {"fit", "train_loss", "[\"x\"]"},
+      {"options", "label", "{\"horizon\": 0}"},
+      {"options", "label", "[]"},
+      {"options", "pipeline", "{\"target\": \"y\"}"},
+  };
+  table *t = market(800, 1, 0.2);
+  pipeline_config config = pipeline_config_default();
+  pipeline *p = fit(t, &config, 1);
+  json_t *whole = p->manifest;
+  garam_error err = {0};
+  pipeline *q;
+  assert_int_equal(pipeline_save(p, path, &err), GARAM_OK);
+  assert_int_equal(pipeline_load(&q, path, &err), GARAM_OK);
+  pipeline_free(q);
+  for (size_t i = 0; i < COUNT_OF(cases); i++) {
+    p->manifest = json_deep_copy(whole);
+    json_t *object = cases[i].object ? json_object_get(p->manifest, cases[i].object) : p->manifest;
+    assert_non_null(json_object_get(object, cases[i].key));
+    if (cases[i].value)
+      json_object_set_new(object, cases[i].key,
+                          json_loads(cases[i].value, JSON_DECODE_ANY, NULL));
+    else json_object_del(object, cases[i].key);
+    assert_int_equal(pipeline_save(p, path, &err), GARAM_OK);
+    if (pipeline_load(&q, path, &err) == GARAM_OK) fail_msg("case %zu was read", i);
+    assert_null(q);
+    if (!strstr(err.message, path)) fail_msg("case %zu: %s", i, err.message);
+    json_decref(p->manifest);
+  }
+  p->manifest = whole;
+  pipeline_free(p);
+  table_free(t);
+}
+
+/* ---- memory ------------------------------------------------------------------------------------ */
+
+/* Once warm, a request allocates nothing; and n windows at once are n windows one by one. */
+static void test_warm(void **state) {
+  (void)state;
+  table *t = market(1500, 1, 0.2);
+  pipeline_config config = pipeline_config_default();
+  enum { WINDOW = 5, BATCH = 32 };
+  pipeline *p = fit(t, &config, WINDOW);
+  dataset *d;
+  assert_int_equal(pipeline_dataset(&d, p, t, false, NULL), GARAM_OK);
+  size_t width = WINDOW * d->n_features;
+  float *x = calloc(BATCH * width, sizeof *x), out[3 * BATCH], one[3];
+  int32_t begin[BATCH];
+  uint32_t rows[BATCH], first = d->series_begin[d->n_rows - 1];
+  for (uint32_t i = 0; i < BATCH; i++) rows[i] = first + i; /* the first few are padded */
+  dataset_gather(x, begin, d, rows, BATCH, WINDOW);
+  assert_int_equal(begin[0], WINDOW - 1);
+  assert_int_equal(pipeline_predict_windows(p, x, begin, BATCH, out, NULL), GARAM_OK);
+  uint64_t before = mem_count();
+  for (int i = 0; i < BATCH; i++) {
+    assert_int_equal(
+        pipeline_predict_windows(p, x + (size_t)i * width, begin + i, 1, one, NULL), GARAM_OK);
+    assert_memory_equal(one, out + 3 * i, sizeof one);
+  }
+  assert_int_equal(pipeline_predict_windows(p, x, begin, BATCH, out, NULL), GARAM_OK);
+  assert_true(mem_count() == before);
+  /* What stands in the padding does not matter; a missing value does not spoil the answer. */
+  for (size_t j = 0; j < (WINDOW - 1) * d->n_features; j++) x[j] = 1e6f;
+  x[width - 1] = NAN;
+  assert_int_equal(pipeline_predict_windows(p, x, begin, 1, one, NULL), GARAM_OK);
+  assert_true(isfinite(one[0]));
+  free(x);
+  dataset_free(d);
+  pipeline_free(p);
+  table_free(t);
+}
+
+static long allocations_left;
+
+static void *failing_resize(void *context, void *ptr, size_t size) {
+  (void)context;
+  if (size == 0) {
+    free(ptr);
+    return NULL;
+  }
+  if (allocations_left-- <= 0) return NULL;
+  return realloc(ptr, size);
+}
+
+/* Every allocation of load, dataset and predict fails in turn, and all after it. */
+static void test_no_memory(void **state) {
+  (void)state;
+  static const garam_allocator failing = {failing_resize, NULL};
+  table *t = market(400, 1, 0.2);
+  pipeline_config config = pipeline_config_default();
+  pipeline *p = fit(t, &config, 2);
+  assert_int_equal(pipeline_save(p, path, NULL), GARAM_OK);
+  pipeline_free(p);
+  allocations_left = 1L << 40;
+  garam_set_allocator(&failing);
+  bool done = false;
+  long n = 0;
+  for (; !done && n < 100000; n++) {
+    garam_error err = {0};
+    dataset *d = NULL;
+    uint32_t row = 300;
+    float out[3];
+    allocations_left = n;
+    garam_status status = pipeline_load(&p, path, &err);
+    if (status == GARAM_OK) status = pipeline_dataset(&d, p, t, true, &err);
+    if (status == GARAM_OK) status = pipeline_predict(p, d, (row_set){&row, 1}, out, &err);
+    done = status == GARAM_OK;
+    /* jansson tells of lack of memory in the middle of a token as of a bad token. */
+    if (!done && status != GARAM_NO_MEMORY && status != GARAM_CORRUPT)
+      fail_msg("allocation %ld: %s: %s", n, garam_status_name(status), err.message);
+    dataset_free(d);
+    pipeline_free(p);
+  }
+  allocations_left = 1L << 40;
+  garam_set_allocator(NULL);
+  assert_true(done && n > 100);
+  table_free(t);
+}
+
+/* The same for fitting and saving. */
+static void test_no_memory_fit(void **state) {
+  (void)state;
+  static const garam_allocator failing = {failing_resize, NULL};
+  linear_config c = linear_defaults();
+  c.max_iterations = 3;
+  pipeline_config config = pipeline_config_default();
+  for (int kind = 0; kind < 2; kind++) {
+    table *t = kind ? plain(1, true) : market(300, 1, 0.2);
+    if (kind) snprintf(config.target, sizeof config.target, "target");
+    allocations_left = 1L << 40;
+    thread_set_count(1);
+    garam_set_allocator(&failing);
+    bool done = false;
+    for (long n = 0; !done && n < 100000; n += n < 100 ? 1 : 7) {
+      garam_error err = {0};
+      pipeline *p;
+      fit_summary summary;
+      allocations_left = n;
+      garam_status status =
+          pipeline_fit(&p, t, NULL, &config, &linear_ops, &c, NULL, &summary, &err);
+      if (status == GARAM_OK) status = pipeline_save(p, path, &err);
+      done = status == GARAM_OK;
+      if (!done && status != GARAM_NO_MEMORY)
+        fail_msg("allocation %ld: %s: %s", n, garam_status_name(status), err.message);
+      fit_summary_deinit(&summary);
+      pipeline_free(p);
+    }
+    allocations_left = 1L << 40;
+    table_free(t);
+    garam_set_allocator(NULL);
+    assert_true(done);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_market),
@@ -378,6 +686,12 @@ int main(void) {
       cmocka_unit_test(test_plain),
       cmocka_unit_test(test_plain_regression),
       cmocka_unit_test(test_weights),
+      cmocka_unit_test(test_bad_input),
+      cmocka_unit_test(test_damage),
+      cmocka_unit_test(test_manifest),
+      cmocka_unit_test(test_warm),
+      cmocka_unit_test(test_no_memory),
+      cmocka_unit_test(test_no_memory_fit),
   };
   return cmocka_run_group_tests(tests, setup, teardown);
 }
