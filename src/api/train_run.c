@@ -5,6 +5,7 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "train/checkpoint.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -130,6 +131,15 @@ static garam_status fingerprint(char out[IO_SHA256_TEXT], train_request *r, cons
   return GARAM_OK;
 }
 
+static bool has_checkpoint(const char *folder) {
+  char *inside = mem_format("%s/", folder);
+  char *last = inside ? checkpoint_path(inside, "last") : NULL;
+  bool there = last && io_exists(last);
+  mem_free(last);
+  mem_free(inside);
+  return there;
+}
+
 /* A finished run needs its checkpoint no more. Only plain files of that one folder are touched. */
 static void remove_checkpoint(const char *folder) {
   DIR *d = opendir(folder);
@@ -244,9 +254,9 @@ garam_status train_run(json_t **result, train_request *r, const train_hooks *hoo
           (int)sizeof r->checkpoint)
     return fail(err, GARAM_INVALID, "--out: the path is too long");
   TRY(check_out(r->out, err));
-  bool there = io_exists(r->checkpoint);
+  bool there = has_checkpoint(r->checkpoint);
   if (r->resume && !there)
-    log_info("%s is not there yet: training starts from the beginning", r->checkpoint);
+    log_info("%s holds no checkpoint yet: training starts from the beginning", r->checkpoint);
   if (there && !r->resume)
     log_warning("%s holds the checkpoint of a run that was not finished; it starts anew now "
                 "(--resume would go on from it)",
@@ -277,6 +287,7 @@ garam_status train_run(json_t **result, train_request *r, const train_hooks *hoo
       .events = r->events[0] ? r->events : NULL,
       .fingerprint = print,
   };
+  TRY_GOTO(done, io_make_folder(r->checkpoint, err));
   TRY_GOTO(done, pipeline_fit(&p, t, valid, &r->pipeline, r->ops, r->learner, &fit, &summary, err));
   TRY_GOTO(done, pipeline_save(p, r->out, err));
   remove_checkpoint(r->checkpoint);
@@ -284,6 +295,7 @@ garam_status train_run(json_t **result, train_request *r, const train_hooks *hoo
   *result = result_json(r, t, p, &summary);
   if (!*result) status = fail_memory(err, 0);
 done:
+  rmdir(r->checkpoint); /* only if it is empty: a learner need not have checkpoints */
   if (x.curve) fclose(x.curve);
   fit_summary_deinit(&summary);
   pipeline_free(p);

@@ -20,6 +20,7 @@ static const option_group groups[] = {
     {"pipeline", "task, target, repairs, shares of the data", pipeline_options,
      &pipeline_n_options},
     {"costs", "what trading costs in the backtest", cost_options, &cost_n_options},
+    {"evaluate", "scores and their intervals", evaluate_options, &evaluate_n_options},
     {"simulate", "the simulated market", simulate_options, &simulate_n_options},
 };
 

@@ -99,7 +99,7 @@ static void print_argument(const char *arg) {
 
 static int say_interrupted(const cli *c, const train_request *r) {
   console_bar_clear();
-  if (!io_exists(r->checkpoint)) {
+  if (!io_exists(r->checkpoint)) { /* an empty one has been removed */
     fputs("garam: interrupted: nothing was written\n", stderr);
     return CLI_FAILED;
   }

@@ -8,12 +8,14 @@
   X(describe)                                                                                      \
   X(simulate)                                                                                      \
   X(train)                                                                                         \
+  X(evaluate)                                                                                      \
   X(predict)                                                                                       \
   X(serve)                                                                                         \
   X(options)                                                                                       \
   X(models)                                                                                        \
   X(bench)                                                                                         \
-  X(version)
+  X(version)                                                                                       \
+  X(completion)
 
 #define X(name) extern const command cmd_##name;
 CLI_COMMAND_LIST(X)

@@ -87,6 +87,20 @@ static const char *file_name(const char *path) {
   return slash ? slash + 1 : path;
 }
 
+/* "2015-01-02T09:00:00Z" as people write it; false when it is not there. */
+static bool put_moment(char out[PAGE_NUMBER], const char *text) {
+  if (!text || !*text) return false;
+  snprintf(out, PAGE_NUMBER, "%s", text);
+  char *t = strchr(out, 'T');
+  if (!t) return true;
+  *t = ' ';
+  size_t zeros = strlen(":00Z");
+  if (strlen(t) == strlen(" 09:00:00Z") && strcmp(t + strlen(t) - zeros, ":00Z") == 0)
+    t[strlen(t) - zeros] = 0;
+  if (strcmp(t, " 00:00") == 0) *t = 0;
+  return true;
+}
+
 /* ---- headline ----------------------------------------------------------------------------------- */
 
 static void put_headline(page *p, const json_t *scores, const json_t *manifest) {
@@ -104,15 +118,11 @@ static void put_headline(page *p, const json_t *scores, const json_t *manifest) 
                   ? " rows scored, those it was trained on among them"
                   : " rows scored, none of which it was trained on");
   const json_t *time = json_object_get(scores, "time");
-  const char *start = page_string(time, "start"), *end = page_string(time, "end");
-  if (start && end) {
+  if (put_moment(a, page_string(time, "start")) && put_moment(b, page_string(time, "end"))) {
     page_put(p, ", ");
-    page_text(p, start);
+    page_text(p, a);
     page_put(p, " to ");
-    page_text(p, end);
-  } else if (isfinite(page_f64(time, "start"))) {
-    page_printf(p, ", %s to %s", page_time(a, page_f64(time, "start")),
-                page_time(b, page_f64(time, "end")));
+    page_text(p, b);
   }
   page_put(p, ".</p>\n");
 }
@@ -236,16 +246,36 @@ static void put_fact(page *p, const char *title, const char *value, const char *
   page_put(p, "</dd></div>\n");
 }
 
+/* "and 95.8 % of those are right", where there are any. */
+static const char *called_text(char out[160], const json_t *scores, const char *accuracy,
+                               const char *what) {
+  char number[PAGE_NUMBER];
+  double value = page_f64(scores, accuracy);
+  if (isfinite(value))
+    snprintf(out, 160, "%s; %s of them are right", what, page_percent(number, value, 1));
+  else snprintf(out, 160, "%s", what);
+  return out;
+}
+
 static void put_coverage_facts(page *p, const json_t *scores) {
   if (!any_has(scores, "coverage_at_95")) return;
-  char text[PAGE_NUMBER];
+  char text[PAGE_NUMBER], more[160], other[PAGE_NUMBER];
   page_put(p, "<dl>\n");
   put_fact(p, "Coverage at 95 % accuracy",
            page_percent(text, page_f64(scores, "coverage_at_95"), 2),
-           "of rows are called when the model may abstain; threshold from validation");
-  put_fact(p, "The same, directional calls only",
-           page_percent(text, page_f64(scores, "directional_coverage_at_95"), 2),
-           "down and up, without flat");
+           called_text(more, scores, "accuracy_at_95",
+                       "of rows, where the model may abstain; threshold from validation"));
+  if (any_has(scores, "directional_coverage_at_95"))
+    put_fact(p, "The same, directional calls",
+             page_percent(text, page_f64(scores, "directional_coverage_at_95"), 2),
+             called_text(more, scores, "directional_accuracy_at_95", "down and up, not flat"));
+  const json_t *conformal = json_object_get(scores, "conformal");
+  if (json_is_object(conformal)) {
+    snprintf(more, sizeof more, "of sets that should hold the truth %s of the time; %s classes each",
+             page_percent(text, page_f64(conformal, "target"), 0),
+             page_number(other, page_f64(conformal, "mean_size"), 2));
+    put_fact(p, "Conformal coverage", page_percent(text, page_f64(conformal, "coverage"), 1), more);
+  }
   page_put(p, "</dl>\n");
 }
 
@@ -254,9 +284,8 @@ static void put_backtest(page *p, const json_t *scores) {
   if (!json_is_object(b)) return;
   char text[PAGE_NUMBER], other[PAGE_NUMBER], more[2 * PAGE_NUMBER];
   page_put(p, "<h2>Backtest</h2>\n<div class=\"charts\">\n");
-  bool drawn = svg_equity(p, scores);
+  svg_equity(p, scores);
   page_put(p, "</div>\n<dl>\n");
-  (void)drawn;
   snprintf(more, sizeof more, "buy and hold %s",
            page_percent(other, page_f64(b, "buy_and_hold"), 2));
   put_fact(p, "Net return", page_percent(text, page_f64(b, "net_return"), 2), more);
@@ -388,7 +417,7 @@ char *report_html(const json_t *scores, const json_t *manifest, const char *comm
   svg_reliability(&p, detail);
   svg_confusion(&p, detail);
   svg_coverage(&p, scores);
-  svg_curves(&p, manifest);
+  svg_curves(&p, detail);
   page_put(&p, "</div>\n");
   put_provenance(&p, scores, manifest, command);
   page_printf(&p, "<footer>Made by garam %s. Past prices promise nothing.</footer>\n</main>\n</body>"

@@ -1,4 +1,4 @@
-/* Training and validation loss by epoch, from the package's manifest. */
+/* Training and validation loss by epoch, as the package recorded them. */
 #include "report/svg.h"
 
 #include "base/mem.h"
@@ -15,9 +15,10 @@ static double *numbers(const json_t *array) {
   return out;
 }
 
-bool svg_curves(page *p, const json_t *manifest) {
-  const json_t *fit = json_object_get(manifest, "fit");
-  const json_t *train = json_object_get(fit, "train_loss"), *valid = json_object_get(fit, "valid_loss");
+bool svg_curves(page *p, const json_t *detail) {
+  const json_t *fit = json_object_get(detail, "training");
+  const json_t *train = json_object_get(fit, "train_loss");
+  const json_t *valid = json_object_get(fit, "valid_loss");
   size_t n = json_array_size(train), n_valid = json_array_size(valid);
   if (n < 2) return false;
   double *a = numbers(train), *b = numbers(valid), *epoch = mem_array(n, sizeof *epoch);

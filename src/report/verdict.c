@@ -1,15 +1,13 @@
-/* What the scores allow one to say. The rule is plain: the interval of the accuracy against the
- * best baseline. */
+/* What the scores allow one to say. The rule is plain: the interval of the difference of accuracy
+ * from the best baseline, row by row, has to lie above zero. */
 #include "report/report.h"
 
 #include "report/page.h"
 
 #include <math.h>
 #include <stdio.h>
-#include <string.h>
 
-static bool interval_of(double out[2], const json_t *scores, const char *key) {
-  const json_t *pair = json_object_get(json_object_get(scores, "interval"), key);
+static bool pair_of(double out[2], const json_t *pair) {
   if (json_array_size(pair) != 2) return false;
   for (size_t i = 0; i < 2; i++) {
     if (!json_is_number(json_array_get(pair, i))) return false;
@@ -19,40 +17,35 @@ static bool interval_of(double out[2], const json_t *scores, const char *key) {
 }
 
 verdict report_verdict(char out[VERDICT_TEXT], const json_t *scores) {
-  const char *best = NULL, *name;
-  double best_accuracy = -1, range[2];
-  json_t *baseline;
-  json_object_foreach((json_t *)(uintptr_t)json_object_get(scores, "baselines"), name, baseline) {
-    double accuracy = page_f64(baseline, "accuracy");
-    if (accuracy > best_accuracy) {
-      best_accuracy = accuracy;
-      best = name;
-    }
-  }
+  const json_t *over = json_object_get(scores, "over_best_baseline");
+  const char *best = page_string(over, "baseline");
+  const json_t *baseline = json_object_get(json_object_get(scores, "baselines"), best ? best : "");
+  double range[2];
   out[0] = 0;
-  if (!best || !interval_of(range, scores, "accuracy")) return VERDICT_UNKNOWN;
-  char a[PAGE_NUMBER], b[PAGE_NUMBER], low[PAGE_NUMBER], high[PAGE_NUMBER];
-  page_percent(a, page_f64(scores, "accuracy"), 1);
-  page_percent(b, best_accuracy, 1);
-  page_percent(low, range[0], 1);
-  page_percent(high, range[1], 1);
-  if (range[0] > best_accuracy) {
+  if (!best || !pair_of(range, json_object_get(over, "interval"))) return VERDICT_UNKNOWN;
+  char ours[PAGE_NUMBER], theirs[PAGE_NUMBER], by[PAGE_NUMBER], low[PAGE_NUMBER], high[PAGE_NUMBER];
+  page_percent(ours, page_f64(scores, "accuracy"), 1);
+  page_percent(theirs, page_f64(baseline, "accuracy"), 1);
+  page_number(by, 100 * fabs(page_f64(over, "accuracy")), 1);
+  page_number(low, 100 * range[0], 1);
+  page_number(high, 100 * range[1], 1);
+  if (range[0] > 0) {
     snprintf(out, VERDICT_TEXT,
-             "Better than every baseline: %s of rows are right (95 %% interval %s to %s), where the "
-             "best baseline, %s, has %s.",
-             a, low, high, best, b);
+             "Better than every baseline: %s of rows are right, %s points more than the best of "
+             "them, %s, at %s (95 %% interval of the difference: %s to %s).",
+             ours, by, best, theirs, low, high);
     return VERDICT_BETTER;
   }
-  if (range[1] < best_accuracy) {
+  if (range[1] < 0) {
     snprintf(out, VERDICT_TEXT,
-             "Worse than the simplest rule: %s of rows are right (95 %% interval %s to %s), where "
-             "%s has %s.",
-             a, low, high, best, b);
+             "Worse than a simple rule: %s of rows are right, %s points fewer than %s, at %s (95 %% "
+             "interval of the difference: %s to %s).",
+             ours, by, best, theirs, low, high);
     return VERDICT_WORSE;
   }
   snprintf(out, VERDICT_TEXT,
-           "No evidence of skill: %s of rows are right (95 %% interval %s to %s), and the best "
-           "baseline, %s, has %s, which lies within that interval.",
-           a, low, high, best, b);
+           "No evidence of skill: %s of rows are right, and the best baseline, %s, has %s. The 95 %% "
+           "interval of the difference, %s to %s points, holds zero.",
+           ours, best, theirs, low, high);
   return VERDICT_NO_EVIDENCE;
 }
