@@ -312,7 +312,7 @@ static void *failing_resize(void *context, void *ptr, size_t size) {
 static void test_every_allocation_fails(void **state) {
   (void)state;
   for (size_t i = 0; i < COUNT_OF(models); i++) {
-    if (models[i].batch > 7) continue; /* the same code, only larger */
+    if (i > 0 && models[i].build == models[i - 1].build) continue; /* the same allocations */
     check_case c = case_of(&models[i]);
     size_t n = 0;
     for (bool done = false; !done; n++) {
