@@ -101,33 +101,34 @@ const op_record record_activation = {.name = "activation",
                               .run = activation_run,
                               .flops = dropout_flops};
 
-/* dy, x, bias or NULL -> dx, dbias */
+/* dy, x (NULL: of the identity), bias or NULL -> dx, dbias */
 static bool activation_backward_shape(node *n) {
-  const tensor *x = n->inputs[1];
-  int64_t cols = (int64_t)activation_cols(x);
-  return node_output(n, x->type, x->rank, x->dims) && node_output(n, x->type, 1, &cols);
+  const tensor *dy = n->inputs[0];
+  int64_t cols = (int64_t)activation_cols(dy);
+  return node_output(n, dy->type, dy->rank, dy->dims) && node_output(n, dy->type, 1, &cols);
 }
 
 static size_t activation_backward_scratch(const node *n, const void *state) {
   (void)state;
-  const tensor *x = n->inputs[1];
-  size_t cols = activation_cols(x);
-  return op_kernel_of(n)->activation_scratch((size_t)x->count / cols, cols);
+  const tensor *dy = n->inputs[0];
+  size_t cols = activation_cols(dy);
+  return op_kernel_of(n)->activation_scratch((size_t)dy->count / cols, cols);
 }
 
 static void activation_backward_run(const op_run *r) {
   const activation_attr *a = r->node->attr;
-  const tensor *x = r->node->inputs[1];
+  const tensor *dy = r->node->inputs[0];
   kernel_dropout key;
-  size_t cols = activation_cols(x);
-  op_kernel(r)->activation_backward(a->kernel, r->out[0], r->out[1], r->in[0], r->in[1], r->in[2],
-                                    (size_t)x->count / cols, cols, activation_key(r, &key),
+  size_t cols = activation_cols(dy);
+  op_kernel(r)->activation_backward(a->kernel, r->out[0], r->out[1], r->in[0],
+                                    r->in[1] ? r->in[1] : r->in[0], r->in[2],
+                                    (size_t)dy->count / cols, cols, activation_key(r, &key),
                                     r->scratch);
 }
 
 const op_record record_activation_backward = {.name = "activation_backward",
                                        .flags = OP_RANDOM,
-                                       .optional = 4,
+                                       .optional = 6,
                                        .spare = 2,
                                        .in_place = 1,
                                        .shape = activation_backward_shape,

@@ -162,6 +162,12 @@ CASE(linear_tanh) { return weigh(op_tanh(LINEAR)); }
 CASE(linear_sigmoid) { return weigh(op_sigmoid(LINEAR)); }
 CASE(linear_relu_dropout) { return weigh(op_dropout(op_relu(LINEAR), 0.3)); }
 CASE(linear_gelu_dropout) { return weigh(op_dropout(op_gelu(LINEAR), 0.3)); }
+CASE(linear_dropout) { return weigh(op_dropout(LINEAR, 0.3)); }
+CASE(linear_shared) { /* two products of one tensor: their gradients are added where they lie */
+  tensor *x = op_tanh(P(g, "x", DIMS(6, 5)));
+  tensor *y = op_linear(x, P(g, "v", DIMS(5, 3)), NULL);
+  return op_add(weigh(y), weigh(op_linear(x, P(g, "w", DIMS(5, 7)), P(g, "b", DIMS(7)))));
+}
 CASE(residual_dropout) { tensor *x = X; return weigh(op_add(x, op_dropout(op_exp(x), 0.3))); }
 CASE(shared_weight) { /* one weight, three paths: gradients are added */
   tensor *w = P(g, "w", DIMS(5, 5)), *x = P(g, "x", DIMS(4, 5));
@@ -282,7 +288,8 @@ static const op_case cases[] = {
     C(matmul_batch), C(matmul_batch_tab), C(matmul_left), C(matmul_left_ta), C(matmul_right),
     C(matmul_right_tb), C(matmul_right_ta), C(linear), C(linear_vector), C(linear_relu),
     C(linear_gelu), C(linear_silu), C(linear_tanh), C(linear_sigmoid), C(linear_relu_dropout),
-    C(linear_gelu_dropout), C(residual_dropout), C(shared_weight), C(embedding), C(layer_norm),
+    C(linear_gelu_dropout), C(linear_dropout), C(linear_shared),
+    C(residual_dropout), C(shared_weight), C(embedding), C(layer_norm),
     C(layer_norm_bare), C(layer_norm_gain), C(rms_norm), C(rms_norm_bare), C(softmax),
     C(log_softmax), C(dropout), C(attention), C(attention_cross), C(attention_causal),
     C(attention_window), C(attention_band), C(attention_dropout), C(attention_self),

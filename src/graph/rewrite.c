@@ -193,14 +193,15 @@ static node *backward_of(const graph *g, const node *a, const node *d) {
   return NULL;
 }
 
-/* unary_backward, as the kernel that gives the bias's gradient on the way. */
+/* unary_backward or dropout, as the kernel that gives the bias's gradient on the way; x NULL for the
+ * identity, whose slope asks for nothing. */
 static void become_activation_backward(node *n, tensor *dy, tensor *x, kernel_unary_op kernel,
                                        const dropout_attr *dropout) {
   activation_attr attr = {.kernel = kernel};
   if (dropout) attr.dropout = *dropout;
-  int64_t cols = x->rank > 0 ? x->dims[x->rank - 1] : 1;
+  int64_t cols = dy->rank > 0 ? dy->dims[dy->rank - 1] : 1;
   if (!become(n, &record_activation_backward, TENSORS(dy, x, NULL), &attr, sizeof attr) ||
-      !node_output(n, x->type, 1, &cols))
+      !node_output(n, dy->type, 1, &cols))
     return;
   n->outputs[1]->number = n->graph->n_tensors++;
 }
@@ -236,17 +237,19 @@ static node *row_sum_of(const graph *g, const node *n) {
   return NULL;
 }
 
+/* What goes back through an activation or a dropout is often the gradient of a product with a bias:
+ * its sum over rows is made in the same pass. */
 static void fuse_bias_gradient(graph *g, node *n) {
-  bool plain = n->op == &record_unary_backward;
-  if (!plain && n->op != &record_activation_backward) return;
+  bool unary = n->op == &record_unary_backward;
+  bool dropout = n->op == &record_dropout && n->backward;
+  if (!unary && !dropout && n->op != &record_activation_backward) return;
+  if (unary && !is_fusable(((const unary_attr *)n->attr)->kernel)) return;
   node *sum = row_sum_of(g, n);
   if (!sum) return;
-  if (plain) {
-    kernel_unary_op kernel = ((const unary_attr *)n->attr)->kernel;
-    if (!is_fusable(kernel)) return;
+  if (unary)
     become_activation_backward(n, n->inputs[0], n->inputs[1] ? n->inputs[1] : n->inputs[2],
-                               kernel, NULL);
-  }
+                               ((const unary_attr *)n->attr)->kernel, NULL);
+  if (dropout) become_activation_backward(n, n->inputs[0], NULL, KERNEL_IDENTITY, n->attr);
   if (!graph_ok(g)) return;
   tensor *dbias = n->outputs[1];
   tensor *total = sum->outputs[0];
