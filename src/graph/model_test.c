@@ -332,6 +332,37 @@ static void test_every_allocation_fails(void **state) {
   }
 }
 
+/* ---- inference ---- */
+
+/* Forward alone, on the same parameters: the loss of a training plan without dropout, in fewer
+ * steps and less memory. */
+static void test_inference(void **state) {
+  (void)state;
+  for (size_t i = 0; i < COUNT_OF(models); i++) {
+    model m = models[i];
+    m.dropout = 0;
+    check_model trained;
+    model_init(&trained, &m, DTYPE_F64, NULL);
+    double loss = check_model_loss(&trained, 0);
+    graph *g;
+    plan *p;
+    assert_int_equal(graph_new(&g, &(graph_config){.real = DTYPE_F64}, NULL), GARAM_OK);
+    m.dropout = models[i].dropout; /* the identity when not training */
+    graph_output(g, "loss", m.build(g, &m));
+    assert_int_equal(graph_compile(&p, g, &(plan_config){.params = trained.params}, NULL),
+                     GARAM_OK);
+    fill(p, true, &m);
+    plan_run(p, 1, NULL);
+    double inferred = *(const double *)plan_output(p, "loss", NULL);
+    if (!(fabs(inferred - loss) < 1e-12)) fail_msg("%s: %g, not %g", m.name, inferred, loss);
+    assert_true(2 * p->n_steps < trained.plan->n_steps + 2);
+    assert_true(p->arena_bytes < trained.plan->arena_bytes);
+    plan_free(p);
+    graph_free(g);
+    check_model_deinit(&trained);
+  }
+}
+
 /* ---- dropout ---- */
 
 static void test_dropout_hangs_on_the_step(void **state) {
@@ -351,6 +382,7 @@ int main(void) {
       cmocka_unit_test(test_rewritten_as_plain),
       cmocka_unit_test(test_runs_without_allocating),
       cmocka_unit_test(test_every_allocation_fails),
+      cmocka_unit_test(test_inference),
       cmocka_unit_test(test_dropout_hangs_on_the_step),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

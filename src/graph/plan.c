@@ -22,33 +22,21 @@ static bool runs(const node *n) {
   return !(n->op->flags & (OP_LEAF | OP_ALIAS));
 }
 
-typedef struct lifetimes {
-  uint32_t *end;  /* by root's number: the last step that reads it */
-  bool *kept;     /* by root's number: its memory may not be overwritten */
-} lifetimes;
-
-static void lifetimes_find(lifetimes *l, const plan *p) {
+/* end[root's number]: the last step that reads its memory. Leaves and outputs are needed after the
+ * last step, so nothing is ever written over them. */
+static void lifetimes_find(uint32_t *end, const plan *p) {
   const graph *g = p->graph;
-  uint32_t step = 0, last = (uint32_t)p->n_steps;
+  uint32_t step = 0, never = (uint32_t)p->n_steps;
   for (size_t i = 0; i < g->n_nodes; i++) {
     const node *n = g->nodes[i];
-    for (int k = 0; k < n->n_outputs; k++) {
-      uint32_t number = n->outputs[k]->number;
-      bool leaf = n->op->flags & OP_LEAF;
-      l->end[number] = leaf ? last : step;
-      l->kept[number] = leaf;
-    }
+    for (int k = 0; k < n->n_outputs; k++) end[n->outputs[k]->number] = step;
     for (int k = 0; runs(n) && k < n->n_inputs; k++)
-      if (n->inputs[k]) l->end[root_of(n->inputs[k])->number] = step;
+      if (n->inputs[k]) end[root_of(n->inputs[k])->number] = step;
     step += runs(n);
   }
   for (size_t i = 0; i < g->n_nodes; i++)
-    if (g->nodes[i]->op->flags & OP_LEAF) l->end[g->nodes[i]->outputs[0]->number] = last;
-  for (size_t i = 0; i < g->n_outputs; i++) {
-    const tensor *root = root_of(g->outputs[i].tensor);
-    l->end[root->number] = last;
-    l->kept[root->number] = true;
-  }
+    if (g->nodes[i]->op->flags & OP_LEAF) end[g->nodes[i]->outputs[0]->number] = never;
+  for (size_t i = 0; i < g->n_outputs; i++) end[root_of(g->outputs[i].tensor)->number] = never;
 }
 
 /* ---- places ---- */
@@ -104,29 +92,29 @@ static bool alone(const node *n, int i) {
 }
 
 /* The input whose memory output 0 may take over, or -1. */
-static int in_place_input(const plan *p, const lifetimes *l, const node *n, uint32_t step) {
+static int in_place_input(const plan *p, const uint32_t *last, const node *n, uint32_t step) {
   if (p->config.no_reuse || p->places[n->outputs[0]->number].kind != PLACE_NONE) return -1;
   for (int i = 0; i < n->n_inputs && i < 32; i++) {
     if (!(n->op->in_place >> i & 1) || !n->inputs[i]) continue;
     const tensor *root = root_of(n->inputs[i]);
-    if (p->places[root->number].kind == PLACE_ARENA && !l->kept[root->number] &&
-        l->end[root->number] == step && tensor_bytes(root) == tensor_bytes(n->outputs[0]) &&
+    if (p->places[root->number].kind == PLACE_ARENA &&
+        last[root->number] == step && tensor_bytes(root) == tensor_bytes(n->outputs[0]) &&
         alone(n, i))
       return i;
   }
   return -1;
 }
 
-static garam_status place_outputs(plan *p, const lifetimes *l, const node *n, uint32_t step,
+static garam_status place_outputs(plan *p, const uint32_t *last, const node *n, uint32_t step,
                                   garam_error *err) {
-  int over = runs(n) ? in_place_input(p, l, n, step) : -1;
+  int over = runs(n) ? in_place_input(p, last, n, step) : -1;
   for (int k = 0; k < n->n_outputs; k++) {
     const tensor *t = n->outputs[k];
     place *at = &p->places[t->number];
     if (at->kind != PLACE_NONE) continue; /* in the caller's blocks */
     if (n->op == &record_param) continue;
     if (t->uses == 0 && k < 32 && n->op->spare >> k & 1) continue;
-    uint32_t end = l->end[t->number];
+    uint32_t end = last[t->number];
     at->kind = PLACE_ARENA;
     if (k == 0 && over >= 0) {
       at->block = p->places[root_of(n->inputs[over])->number].block;
@@ -139,7 +127,7 @@ static garam_status place_outputs(plan *p, const lifetimes *l, const node *n, ui
   return GARAM_OK;
 }
 
-static garam_status place_all(plan *p, const lifetimes *l, garam_error *err) {
+static garam_status place_all(plan *p, const uint32_t *last, garam_error *err) {
   const graph *g = p->graph;
   uint32_t step = 0;
   for (size_t i = 0; i < g->n_nodes; i++) {
@@ -148,7 +136,7 @@ static garam_status place_all(plan *p, const lifetimes *l, garam_error *err) {
       p->places[n->outputs[0]->number] = p->places[root_of(n->outputs[0])->number];
       continue;
     }
-    TRY(place_outputs(p, l, n, step, err));
+    TRY(place_outputs(p, last, n, step, err));
     if (!runs(n)) continue;
     plan_step *s = &p->steps[step];
     size_t bytes = n->op->scratch ? n->op->scratch(n, s->run.state) : 0;
@@ -215,7 +203,7 @@ static void addresses_fill(plan *p) {
 
 static garam_status plan_make(plan *p, garam_error *err) {
   graph *g = p->graph;
-  lifetimes l = {0};
+  uint32_t *last = NULL;
   garam_status status = GARAM_OK;
   if (!p->config.keep_order) {
     TRY_GOTO(done, rewrite_fold(g, err));
@@ -227,19 +215,17 @@ static garam_status plan_make(plan *p, garam_error *err) {
   TRY_GOTO(done, place_gradients(p, err));
   graph_count_uses(g);
   TRY_GOTO(done, steps_prepare(p, err));
-  l.end = mem_array((size_t)g->n_tensors + 1, sizeof *l.end);
-  l.kept = mem_array((size_t)g->n_tensors + 1, sizeof *l.kept);
-  if (!l.end || !l.kept) TRY_GOTO(done, fail_memory(err, g->n_tensors));
-  lifetimes_find(&l, p);
-  TRY_GOTO(done, place_all(p, &l, err));
+  last = mem_array((size_t)g->n_tensors + 1, sizeof *last);
+  if (!last) TRY_GOTO(done, fail_memory(err, g->n_tensors * sizeof *last));
+  lifetimes_find(last, p);
+  TRY_GOTO(done, place_all(p, last, err));
   p->arena = mem_alloc_aligned(p->arena_bytes + MEMORY_ALIGN, MEMORY_ALIGN);
   if (!p->arena) TRY_GOTO(done, fail_memory(err, p->arena_bytes));
   memset(p->arena, 0, p->arena_bytes); /* touched here, so that the first run is like the others */
   if (p->config.grads) memset(p->config.grads, 0, g->block * dtype_size(graph_real(g)));
   addresses_fill(p);
 done:
-  mem_free(l.end);
-  mem_free(l.kept);
+  mem_free(last);
   return status;
 }
 

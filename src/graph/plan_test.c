@@ -244,6 +244,24 @@ static void test_inputs_stay(void **state) {
   graph_free(g);
 }
 
+static void test_constants_are_folded(void **state) {
+  (void)state;
+  graph *g;
+  assert_int_equal(graph_new(&g, &(graph_config){.training = true}, NULL), GARAM_OK);
+  tensor *c = graph_constant(g, DIMS(2, 2), (double[]){1, 2, 3, 4});
+  tensor *t = op_transpose(op_add(op_square(c), graph_fill(g, DIMS(2), 0.5)), (int[]){1, 0});
+  graph_output(g, "t", op_reshape(t, DIMS(4)));
+  graph_output(g, "random", op_dropout(graph_fill(g, DIMS(64), 1), 0.5)); /* stays */
+  plan *p;
+  assert_int_equal(graph_compile(&p, g, &(plan_config){0}, NULL), GARAM_OK);
+  assert_int_equal(p->n_steps, 1);
+  plan_run(p, 0, NULL);
+  const float *y = plan_output(p, "t", NULL);
+  assert_true(y[0] == 1.5F && y[1] == 9.5F && y[2] == 4.5F && y[3] == 16.5F);
+  plan_free(p);
+  graph_free(g);
+}
+
 typedef struct lines {
   int n;
   char all[16384];
@@ -286,6 +304,7 @@ int main(void) {
       cmocka_unit_test(test_random_graphs),
       cmocka_unit_test(test_gradients_land_in_the_block),
       cmocka_unit_test(test_inputs_stay),
+      cmocka_unit_test(test_constants_are_folded),
       cmocka_unit_test(test_describe_and_profile),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
