@@ -39,7 +39,8 @@ void clock_to_civil(clock_civil *out, int64_t ns) {
   out->hour = of_day / 3600;
   out->minute = of_day / 60 % 60;
   out->second = of_day % 60;
-  out->nanosecond = (int)(ns - seconds * CLOCK_NS_PER_SECOND);
+  int64_t below = ns % CLOCK_NS_PER_SECOND;
+  out->nanosecond = (int)(below < 0 ? below + CLOCK_NS_PER_SECOND : below);
   int64_t weekday = (days + 3) % 7; /* 1970-01-01 was a Thursday */
   out->weekday = (int)(weekday < 0 ? weekday + 7 : weekday);
 }
@@ -51,7 +52,9 @@ int64_t clock_from_civil(const clock_civil *c) {
   int64_t doy = (153 * (c->month + (c->month > 2 ? -3 : 9)) + 2) / 5 + c->day - 1;
   int64_t days = era * 146097 + yoe * 365 + yoe / 4 - yoe / 100 + doy - 719468;
   int64_t seconds = days * 86400 + c->hour * 3600 + c->minute * 60 + c->second;
-  return seconds * CLOCK_NS_PER_SECOND + c->nanosecond;
+  if (seconds >= 0) return seconds * CLOCK_NS_PER_SECOND + c->nanosecond;
+  /* So that the earliest nanosecond of all does not pass through an earlier whole second. */
+  return (seconds + 1) * CLOCK_NS_PER_SECOND + (c->nanosecond - CLOCK_NS_PER_SECOND);
 }
 
 char *clock_format(char out[CLOCK_TEXT_MAX], int64_t ns) {

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <nettle/sha2.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -305,7 +306,7 @@ void io_map_close(io_map *map) {
 /* ---- durable writes -------------------------------------------------------------------- */
 
 struct io_writer {
-  char *path, *temporary;
+  char *path, *temporary; /* temporary: NULL when it is written straight to `path` */
   int fd;
   size_t used;
   char buffer[STREAM_BLOCK];
@@ -325,31 +326,44 @@ static garam_status write_all(int fd, const char *data, size_t size, const char 
   return GARAM_OK;
 }
 
+/* A device or a pipe (/dev/null, /dev/stdout) is written to; only files are replaced. */
+static bool is_replaced(const char *path, garam_status *status, garam_error *err) {
+  struct stat info;
+  *status = GARAM_OK;
+  if (stat(path, &info) != 0 || S_ISREG(info.st_mode)) return true;
+  if (S_ISDIR(info.st_mode)) *status = fail(err, GARAM_IO, "%s: is a folder", path);
+  return false;
+}
+
 garam_status io_writer_open(io_writer **out, const char *path, garam_error *err) {
+  static atomic_uint n_writers; /* so that two threads that write one path do not meet */
+  garam_status status;
   *out = NULL;
+  bool replaced = is_replaced(path, &status, err);
+  TRY(status);
   io_writer *w = mem_zalloc(sizeof *w);
   if (!w) return fail_memory(err, sizeof *w);
   w->fd = -1;
   w->path = mem_strdup(path);
-  w->temporary = mem_format("%s.%ld.tmp", path, (long)getpid());
-  if (!w->path || !w->temporary) {
-    io_writer_abort(w);
-    return fail_memory(err, strlen(path) + 32);
+  if (replaced)
+    w->temporary = mem_format("%s.%ld-%u.tmp", path, (long)getpid(),
+                              atomic_fetch_add(&n_writers, 1));
+  if (!w->path || (replaced && !w->temporary)) {
+    status = fail_memory(err, strlen(path) + 32);
+    goto done;
   }
-  struct stat info;
-  if (stat(path, &info) == 0 && S_ISDIR(info.st_mode)) {
-    io_writer_abort(w);
-    return fail(err, GARAM_IO, "%s: is a folder", path);
-  }
-  do w->fd = open(w->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  int flags = replaced ? O_CREAT | O_TRUNC : O_NOCTTY;
+  do w->fd = open(replaced ? w->temporary : path, O_WRONLY | O_CLOEXEC | flags, 0666);
   while (w->fd < 0 && errno == EINTR);
   if (w->fd < 0) {
-    garam_status status = fail_errno(err, path, "cannot write");
-    io_writer_abort(w);
-    return status;
+    status = fail_errno(err, path, "cannot write");
+    goto done;
   }
   *out = w;
-  return GARAM_OK;
+  w = NULL;
+done:
+  io_writer_abort(w);
+  return status;
 }
 
 static garam_status writer_flush(io_writer *w, garam_error *err) {
@@ -428,6 +442,7 @@ garam_status io_writer_commit(io_writer *w, garam_error *err) {
     status = fail_errno(err, w->path, "cannot close");
     goto done;
   }
+  if (!w->temporary) goto done;
   if (rename(w->temporary, w->path) != 0) {
     status = fail_errno(err, w->path, "cannot rename the temporary file");
     goto done;
@@ -463,9 +478,11 @@ bool io_exists(const char *path) {
 }
 
 garam_status io_make_folder(const char *path, garam_error *err) {
+  if (!*path) return fail(err, GARAM_INVALID, "cannot make a folder without a name");
   char *part = mem_strdup(path);
   if (!part) return fail_memory(err, strlen(path));
   garam_status status = GARAM_OK;
+  struct stat info;
   for (char *c = part + 1; status == GARAM_OK; c++) {
     if (*c != '/' && *c != 0) continue;
     char kept = *c;
@@ -475,6 +492,8 @@ garam_status io_make_folder(const char *path, garam_error *err) {
     *c = kept;
     if (!kept) break;
   }
+  if (status == GARAM_OK && (stat(path, &info) != 0 || !S_ISDIR(info.st_mode)))
+    status = fail(err, GARAM_IO, "%s: is not a folder", path);
   mem_free(part);
   return status;
 }

@@ -355,33 +355,40 @@ void opt_print_help(FILE *out, const opt_set *set) {
   }
 }
 
-json_t *opt_describe(const opt_row *rows, size_t n_rows) {
+static json_t *describe_row(const opt_row *row) {
   static const char *const types[] = {"bool",  "integer", "integer", "number",
                                       "bytes", "enum",    "string"};
-  json_t *array = json_array();
-  for (size_t i = 0; array && i < n_rows; i++) {
-    const opt_row *row = &rows[i];
-    char key[128], text[OPT_TEXT_MAX];
-    json_key(key, row->name);
-    default_text(text, row);
-    json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:s}", "name", row->name, "key", key, "type",
-                          types[row->type], "default", text, "help", row->help);
-    if (!o) break;
-    if (row->min != 0 || row->max != 0)
-      json_object_set_new(o, "range", json_pack("[f, f]", row->min, row->max));
-    if (row->search.low != 0 || row->search.high != 0)
-      json_object_set_new(o, "search",
-                          json_pack("{s:f, s:f, s:s}", "low", row->search.low, "high",
-                                    row->search.high, "scale",
-                                    row->scale == OPT_LOG ? "log" : "linear"));
-    if (row->unit) json_object_set_new(o, "unit", json_string(row->unit));
-    if (row->choices && row->type == OPT_ENUM) {
-      json_t *choices = json_array();
-      for (size_t c = 0; row->choices[c]; c++)
-        json_array_append_new(choices, json_string(row->choices[c]));
-      json_object_set_new(o, "choices", choices);
-    }
-    json_array_append_new(array, o);
+  char key[128], text[OPT_TEXT_MAX];
+  json_key(key, row->name);
+  default_text(text, row);
+  json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:s}", "name", row->name, "key", key, "type",
+                        types[row->type], "default", text, "help", row->help);
+  bool good = o != NULL;
+  if (row->min != 0 || row->max != 0)
+    good &= json_object_set_new(o, "range", json_pack("[f, f]", row->min, row->max)) == 0;
+  if (row->search.low != 0 || row->search.high != 0)
+    good &= json_object_set_new(o, "search",
+                                json_pack("{s:f, s:f, s:s}", "low", row->search.low, "high",
+                                          row->search.high, "scale",
+                                          row->scale == OPT_LOG ? "log" : "linear")) == 0;
+  if (row->unit) good &= json_object_set_new(o, "unit", json_string(row->unit)) == 0;
+  if (row->choices && row->type == OPT_ENUM) {
+    json_t *choices = json_array();
+    for (size_t c = 0; row->choices[c]; c++)
+      good &= json_array_append_new(choices, json_string(row->choices[c])) == 0;
+    good &= json_object_set_new(o, "choices", choices) == 0;
   }
+  if (good) return o;
+  json_decref(o);
+  return NULL;
+}
+
+json_t *opt_describe(const opt_row *rows, size_t n_rows) {
+  json_t *array = json_array();
+  for (size_t i = 0; array && i < n_rows; i++)
+    if (json_array_append_new(array, describe_row(&rows[i])) != 0) {
+      json_decref(array);
+      return NULL;
+    }
   return array;
 }

@@ -48,7 +48,7 @@ garam_status fail_within(garam_error *err, garam_status status, const char *form
     va_start(args, format);
     int n = vsnprintf(err->message, sizeof err->message, format, args);
     va_end(args);
-    if (n >= 0 && (size_t)n + 3 < sizeof err->message) {
+    if (n >= 0 && (size_t)n + 3 <= sizeof err->message) {
       size_t left = sizeof err->message - (size_t)n - 3, length = strnlen(inner, left);
       memcpy(err->message + n, ": ", 2);
       memcpy(err->message + n + 2, inner, length);

@@ -73,7 +73,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   for (size_t i = 0; i < t->n_columns; i++)
     for (size_t row = 0; row < t->n_rows; row++) {
       double a = column_f64(&t->columns[i], row), b = column_f64(&back->columns[i], row);
-      REQUIRE(a == b || (isnan(a) && isnan(b)), "row %zu, column %zu: %.17g, then %.17g", row, i, a, b);
+      REQUIRE(a == b || (isnan(a) && isnan(b)), "row %zu, column %zu: %.17g, then %.17g",
+              row, i, a, b);
     }
   table_free(back);
 done:

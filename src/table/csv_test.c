@@ -155,7 +155,8 @@ static const good_case good_cases[] = {
      "timestamp,x\n2023-11-14T22:13:20.000000001Z,1\n"},
     {"epoch unit by order", "time-column=t time-unit=ms", "t,x\n5,1\n", "T*I",
      "t,x\n1970-01-01T00:00:00.005Z,1\n"},
-    {"missing time", "", "time,x\n2026-01-03,1\n,2\n", "T*I", "time,x\n2026-01-03T00:00:00,1\n,2\n"},
+    {"missing time", "", "time,x\n2026-01-03,1\n,2\n", "T*I",
+     "time,x\n2026-01-03T00:00:00,1\n,2\n"},
     {"a count named time", "", "time,x\n0,1\n1,2\n", "II", "time,x\n0,1\n1,2\n"},
     {"a number not named time", "", "id,x\n1700000000,1\n", "II", "id,x\n1700000000,1\n"},
     {"update_count says no date", "", "update_count,x\n1700000000,1\n", "II",
@@ -273,7 +274,8 @@ static const bad_case bad_cases[] = {
      ":2: field 2 goes on after its closing quote", GARAM_PARSE},
     {"a name that is not UTF-8", "", "a\xe9,b\n1,2\n", ":1: the name of column 1 is not UTF-8 text",
      GARAM_PARSE},
-    {"text that is not UTF-8", "", "a,b\nx,1\n\xe9t\xe9,2\n", ":3: column \"a\": the text is not UTF-8",
+    {"text that is not UTF-8", "", "a,b\nx,1\n\xe9t\xe9,2\n",
+     ":3: column \"a\": the text is not UTF-8",
      GARAM_PARSE},
 };
 
@@ -484,7 +486,8 @@ static void compressed_by_content(void **state) {
     uint64_t seen[3] = {0};
     table *t;
     garam_error err;
-    if (table_open(&t, path, NULL, count_calls, seen, &err) != GARAM_OK) fail_msg("%s", err.message);
+    if (table_open(&t, path, NULL, count_calls, seen, &err) != GARAM_OK)
+      fail_msg("%s", err.message);
     assert_int_equal(t->n_rows, 40000);
     assert_true(t->columns[1].f64[39999] == 1.25);
     assert_true(seen[0] >= 3 && seen[1] == n && seen[2] == n);

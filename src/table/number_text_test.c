@@ -113,7 +113,8 @@ static void rounds_to_even(void **state) {
     for (int delta = -1; delta <= 1; delta++) {
       char text[64];
       uint64_t shown = odd * scale + (uint64_t)delta; /* fits 62 bits */
-      size_t n = (size_t)snprintf(text, sizeof text, "%llu.%0*llu", (unsigned long long)(shown / scale), places,
+      size_t n = (size_t)snprintf(text, sizeof text, "%llu.%0*llu",
+                                  (unsigned long long)(shown / scale), places,
                                  (unsigned long long)(shown % scale));
       int64_t integer;
       double real = NAN;

@@ -39,7 +39,8 @@ static garam_status decode(char **out, const char *text, size_t n, garam_error *
     if (low < 0 || (high == 0 && low == 0)) {
       mem_free(copy);
       return fail(err, GARAM_INVALID,
-                  "sqlite:%.*s: expected two hexadecimal digits (not 00) after %%; %% itself is %%25",
+                  "sqlite:%.*s: expected two hexadecimal digits (not 00) after %%; "
+                  "%% itself is %%25",
                   (int)n, text);
     }
     copy[used++] = (char)(high * 16 + low);
@@ -180,7 +181,8 @@ static garam_status next_row(source *s, const row_reader *r, uint64_t number, bo
     }
     case SQLITE_NULL: *c = (cell){.kind = CELL_NULL}; break;
     default:
-      return fail(err, GARAM_PARSE, "%s: row %llu: column \"%s\": a blob, expected a number or text",
+      return fail(err, GARAM_PARSE,
+                  "%s: row %llu: column \"%s\": a blob, expected a number or text",
                   s->file, (unsigned long long)number, r->t->columns[i].name);
     }
   }
@@ -214,7 +216,8 @@ static garam_status read_all(table **out, source *s, row_reader *r,
     if (progress && row % 65536 == 0) progress(context, row, 0);
   }
   if (r->t->n_rows == 0)
-    return fail(err, GARAM_PARSE, "%s: the %s gives no rows", s->file, s->table ? "table" : "query");
+    return fail(err, GARAM_PARSE, "%s: the %s gives no rows", s->file,
+                s->table ? "table" : "query");
   return rows_finish(out, r, err);
 }
 

@@ -18,7 +18,8 @@ static char path[64];
 static const char script[] =
     "CREATE TABLE prices (time TEXT, close REAL, volume INTEGER, side TEXT);"
     "INSERT INTO prices VALUES ('2026-01-03 09:30:00', 1.1, 10, 'buy'),"
-    "  ('2026-01-03 10:30:00', 0.30000000000000004, NULL, 'NA'), ('2026-01-03 11:30:00', 3, 7, NULL);"
+    "  ('2026-01-03 10:30:00', 0.30000000000000004, NULL, 'NA'),"
+    "  ('2026-01-03 11:30:00', 3, 7, NULL);"
     "CREATE TABLE \"odd \"\"name\" (x INTEGER); INSERT INTO \"odd \"\"name\" VALUES (1);"
     "CREATE TABLE epochs (timestamp INTEGER, x); INSERT INTO epochs VALUES (1700000000000, 1);"
     "CREATE TABLE barren (x INTEGER);"
@@ -112,8 +113,10 @@ static void refuses(void **state) {
     garam_status status;
     const char *message; /* some part of it */
   } cases[] = {
-      {"", GARAM_INVALID, "which table? Add ?table=NAME; there are: barren, blobs, epochs, last, mixed, "},
-      {"?tabel=prices", GARAM_INVALID, "expected ?table=NAME or ?query=SELECT ..., found \"?tabel\""},
+      {"", GARAM_INVALID,
+       "which table? Add ?table=NAME; there are: barren, blobs, epochs, last, mixed, "},
+      {"?tabel=prices", GARAM_INVALID,
+       "expected ?table=NAME or ?query=SELECT ..., found \"?tabel\""},
       {"?table", GARAM_INVALID, "found \"?table\""},
       {"?table=price", GARAM_NOT_FOUND, "no table \"price\"; did you mean \"prices\"?"},
       {"?table=", GARAM_NOT_FOUND, "no table \"\""},

@@ -53,7 +53,8 @@ extern const opt_row table_read_options[];
 extern const size_t table_read_n_options;
 
 /* DATA: a file (by content: plain, gzip, zstd), "-" for stdin, "sqlite:FILE?table=T" or
- * "sqlite:FILE?query=SELECT ...". Errors name file, line and column. `progress` may be NULL. */
+ * "sqlite:FILE?query=SELECT ...". Errors name file, line and column. `config` and `progress` may
+ * be NULL. */
 typedef void (*table_progress_fn)(void *context, uint64_t done, uint64_t total);
 garam_status table_open(table **out, const char *data, const table_read_config *config,
                         table_progress_fn progress, void *context, garam_error *err);

@@ -49,12 +49,14 @@ static table *mixed_table(size_t n) {
   for (size_t i = 0; i < n; i++) c->i64[i] = (int64_t)(1700000000 + i * 60) * SECOND + (int64_t)i;
   c->is_utc = true;
   assert_int_equal(table_add_column(&c, t, "a \"real\"", COLUMN_F64, &err), GARAM_OK);
-  for (size_t i = 0; i < n; i++) c->f64[i] = i % 5 == 3 ? NAN : rng_normal(&r) * (i % 7 ? 1 : 1e300);
+  for (size_t i = 0; i < n; i++)
+    c->f64[i] = i % 5 == 3 ? NAN : rng_normal(&r) * (i % 7 ? 1 : 1e300);
   assert_int_equal(table_add_column(&c, t, "whole", COLUMN_I64, &err), GARAM_OK);
   for (size_t i = 0; i < n; i++) c->i64[i] = i % 6 == 4 ? MISSING : (int64_t)(rng_u64(&r) >> 1);
   assert_int_equal(table_add_column(&c, t, "name", COLUMN_CATEGORY, &err), GARAM_OK);
   c->names = mem_array(COUNT_OF(names), sizeof *c->names);
-  for (; c->n_names < COUNT_OF(names); c->n_names++) c->names[c->n_names] = mem_strdup(names[c->n_names]);
+  for (; c->n_names < COUNT_OF(names); c->n_names++)
+    c->names[c->n_names] = mem_strdup(names[c->n_names]);
   for (size_t i = 0; i < n; i++) c->code[i] = i % 4 == 2 ? -1 : (int32_t)(i % COUNT_OF(names));
   /* Codes in order of first appearance, as they come from a file. */
   if (n > 2) {
@@ -195,7 +197,8 @@ static void checks_times(void **state) {
       {"duplicates far apart", {60, 0, 120, 60}, 4,
        {.end = 120, .step = 60, .n_unsorted = 2, .first_unsorted = 1, .n_duplicates = 1,
         .first_duplicate = 3}},
-      {"missing times are passed over", {0, MISSING, 60, 120, MISSING}, 5, {.end = 120, .step = 60}},
+      {"missing times are passed over", {0, MISSING, 60, 120, MISSING}, 5,
+       {.end = 120, .step = 60}},
       {"the shorter of equally frequent steps", {0, 10, 20, 50, 80}, 5,
        {.end = 80, .step = 10, .n_gaps = 2, .largest_gap = 30, .largest_gap_row = 3}},
       {"all the same", {7, 7, 7}, 3,
@@ -211,7 +214,8 @@ static void checks_times(void **state) {
     expected.largest_gap *= SECOND;
     assert_int_equal(table_time_check(&found, t, &err), GARAM_OK);
     if (memcmp(&found, &expected, sizeof found) != 0)
-      fail_msg("%s: step %lld, %zu unsorted from %zu, %zu duplicates from %zu, %zu gaps, %lld at %zu",
+      fail_msg("%s: step %lld, %zu unsorted from %zu, %zu duplicates from %zu, %zu gaps, "
+               "%lld at %zu",
                cases[i].what, (long long)(found.step / SECOND), found.n_unsorted,
                found.first_unsorted, found.n_duplicates, found.first_duplicate, found.n_gaps,
                (long long)(found.largest_gap / SECOND), found.largest_gap_row);
@@ -265,11 +269,13 @@ static void repairs_on_request(void **state) {
   table *t = times_table((const int64_t[]){1, MISSING, 3}, 3);
   t->columns[1].f64[0] = NAN;
   static const int only_second[] = {1};
-  assert_int_equal(table_repair(&fixed, t, "drop-missing", only_second, 1, &changed, &err), GARAM_OK);
+  assert_int_equal(table_repair(&fixed, t, "drop-missing", only_second, 1, &changed, &err),
+                   GARAM_OK);
   assert_int_equal(fixed->n_rows, 2);
   table_free(fixed);
   assert_int_equal(table_repair(&fixed, t, "dedup", NULL, 0, &changed, &err), GARAM_INVALID);
-  assert_string_equal(err.message, "repair \"dedup\" is not one of sort, deduplicate, drop-missing");
+  assert_string_equal(err.message,
+                      "repair \"dedup\" is not one of sort, deduplicate, drop-missing");
   assert_int_equal(table_repair(&fixed, t, "sorted", NULL, 0, &changed, &err), GARAM_INVALID);
   assert_string_equal(err.message, "repair \"sorted\" is not one of sort, deduplicate, "
                                    "drop-missing; did you mean \"sort\"?");
@@ -286,7 +292,8 @@ static void describes(void **state) {
   int fd = mkstemp(path);
   FILE *f = fdopen(fd, "w");
   fputs("time,close,volume,side\n2026-01-03T09:30:00,1,10,buy\n2026-01-03T09:32:00,2.5,20,sell\n"
-        "2026-01-03T09:31:00,,30,buy\n2026-01-03T09:32:00,4,40,\n2026-01-03T09:40:00,inf,50,x\n", f);
+        "2026-01-03T09:31:00,,30,buy\n2026-01-03T09:32:00,4,40,\n"
+        "2026-01-03T09:40:00,inf,50,x\n", f);
   fclose(f);
   table *t;
   garam_error err;

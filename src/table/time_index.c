@@ -185,8 +185,10 @@ static void repair_drop_missing(repair *r) {
   size_t n = r->columns ? r->n_columns : r->t->n_columns;
   for (size_t i = 0; i < r->n; i++) {
     bool missing = false;
-    for (size_t k = 0; k < n && !missing; k++)
-      missing = column_is_missing(&r->t->columns[r->columns ? (size_t)r->columns[k] : k], r->rows[i]);
+    for (size_t k = 0; k < n && !missing; k++) {
+      size_t at = r->columns ? (size_t)r->columns[k] : k;
+      missing = column_is_missing(&r->t->columns[at], r->rows[i]);
+    }
     r->drop[r->rows[i]] = missing;
   }
   repair_drop(r);
