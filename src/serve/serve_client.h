@@ -23,6 +23,7 @@ typedef struct client {
   int fd;
   char *data; /* received and not taken */
   size_t size;
+  char *body; /* of the last reply */
 } client;
 
 typedef struct reply {
@@ -58,6 +59,7 @@ static inline bool client_open_unix(client *c, const char *path) {
 static inline void client_close(client *c) {
   if (c->fd >= 0) close(c->fd);
   free(c->data);
+  free(c->body);
   *c = (client){.fd = -1};
 }
 
@@ -103,10 +105,8 @@ static inline void client_take(client *c, size_t n) {
   c->size -= n;
 }
 
-/* The next answer. head_only: to a HEAD request. The body lies behind the unread bytes, so that
- * pipelined answers can be read one by one. */
+/* The next answer; of pipelined ones, one. head_only: to a HEAD request. */
 static inline reply client_reply_to(client *c, bool head_only) {
-  static _Thread_local char *body;
   reply r = {.code = 0};
   char *end;
   c->data[c->size] = 0;
@@ -132,12 +132,12 @@ static inline reply client_reply_to(client *c, bool head_only) {
   if (r.body_size >= CLIENT_BUFFER) return r;
   while (c->size < r.body_size)
     if (client_fill(c, CLIENT_WAIT_MS) <= 0) return (reply){.code = 0};
-  free(body);
-  body = malloc(r.body_size + 1);
-  if (!body) return (reply){.code = 0};
-  memcpy(body, c->data, r.body_size);
-  body[r.body_size] = 0;
-  r.body = body;
+  free(c->body);
+  c->body = malloc(r.body_size + 1);
+  if (!c->body) return (reply){.code = 0};
+  memcpy(c->body, c->data, r.body_size);
+  c->body[r.body_size] = 0;
+  r.body = c->body;
   client_take(c, r.body_size);
   r.code = atoi(r.head + 9);
   return r;
