@@ -1,7 +1,7 @@
 /* One training run: see train_run.h. */
 #include "api/train_run.h"
 
-#include "base/clock.h"
+#include "api/splits.h"
 #include "base/io.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -221,6 +221,18 @@ static json_t *result_json(const train_request *r, const table *t, const pipelin
   return o;
 }
 
+static garam_status warn_of_splits(const train_request *r, const table *t, garam_error *err) {
+  if (r->pipeline.target[0]) return GARAM_OK;
+  json_t *splits;
+  char text[SPLITS_TEXT];
+  TRY(splits_find(&splits, t, &r->pipeline.bars, NULL, NULL, err));
+  if (splits_text(text, splits))
+    log_warning("%s: %s; labels and features across it are wrong: adjust the prices first",
+                t->source, text);
+  json_decref(splits);
+  return GARAM_OK;
+}
+
 /* The end of a training run is no place to learn that the package cannot be written there. */
 static garam_status check_out(const char *path, garam_error *err) {
   const char *slash = strrchr(path, '/');
@@ -268,6 +280,7 @@ garam_status train_run(json_t **result, train_request *r, const train_hooks *hoo
     TRY_GOTO(done, table_open(&valid, r->valid, &r->pipeline.read, x.hooks->on_read,
                               x.hooks->context, err));
   if (x.hooks->on_rows) x.hooks->on_rows(x.hooks->context, t);
+  TRY_GOTO(done, warn_of_splits(r, t, err));
   TRY_GOTO(done, fingerprint(print, r, t, valid, err));
   if (r->curve[0]) {
     x.curve = fopen(r->curve, r->resume ? "ae" : "we");

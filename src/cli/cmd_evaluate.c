@@ -113,7 +113,14 @@ static int print_text(const cli *c, const evaluate_command *config, const json_t
   print_scores(scores);
   puts("");
   print_rest(scores);
-  if (report_verdict(sentence, scores) != VERDICT_UNKNOWN) printf("\n%s\n", sentence);
+  puts("");
+  if (report_verdict(sentence, scores) != VERDICT_UNKNOWN) puts(sentence);
+  if (report_money(sentence, scores)) puts(sentence);
+  static const char *const warnings[] = {"split_warning", "warning"};
+  for (size_t i = 0; i < COUNT_OF(warnings); i++) {
+    const char *warning = json_string_value(json_object_get(scores, warnings[i]));
+    if (warning) printf("Warning: %s\n", warning);
+  }
   if (config->report[0]) printf("\nreport: %s\n", config->report);
   return cli_flush_stdout(c);
 }

@@ -30,6 +30,7 @@ static const char style_page[] =
     "var(--stone);border-radius:0 6px 6px 0}\n"
     ".verdict p{margin:0}.verdict p+p{margin-top:8px}\n"
     ".verdict.better{border-color:var(--good)}.verdict.worse{border-color:var(--bad)}\n"
+    ".warning{color:var(--bad)}.warning::before{content:\"Warning: \";font-weight:650}\n"
     ".scroll{overflow-x:auto}\n"
     "table{border-collapse:collapse;width:100%;font-size:15px}\n"
     "th{font-weight:500;color:var(--soft);font-size:13px;text-align:right;white-space:nowrap}\n"
@@ -51,7 +52,7 @@ static const char style_charts[] =
     "figcaption span{color:var(--soft);font-size:13px;margin-right:12px;white-space:nowrap}\n"
     "figcaption i{display:inline-block;width:14px;height:3px;border-radius:2px;margin:0 5px 3px 0;"
     "vertical-align:middle}\n"
-    "i.s0{background:var(--stone)}i.s1{background:var(--river)}i.s2{background:var(--clay)}\n"
+    "i.s3{background:var(--bad)}.rule.s3{stroke:var(--bad)}i.s0{background:var(--stone)}i.s1{background:var(--river)}i.s2{background:var(--clay)}\n"
     "svg{display:block;width:100%;height:auto;overflow:visible;font:12px ui-sans-serif,system-ui,"
     "sans-serif}\n"
     "svg text{fill:var(--soft);font-variant-numeric:tabular-nums}.end{text-anchor:end}"
@@ -63,6 +64,7 @@ static const char style_charts[] =
     ".dot{fill-opacity:.32;stroke-width:1.5}.dot.s1{fill:var(--river);stroke:var(--river)}\n"
     ".cell.s1{fill:var(--river)}.cell.s2{fill:var(--clay)}\n"
     "svg text.cell-n{fill:var(--ink);font-size:15px;font-weight:600;text-anchor:middle}\n"
+    "svg text.cell-count{fill:var(--ink);fill-opacity:.75;text-anchor:middle}\n"
     ".note{color:var(--soft);font-size:13px;line-height:1.45;margin:6px 0 0}\n"
     "details{border-top:1px solid var(--hair);padding:10px 0}details:last-of-type{border-bottom:1px "
     "solid var(--hair)}summary{cursor:pointer;font-size:15px}\n"
@@ -124,7 +126,28 @@ static void put_headline(page *p, const json_t *scores, const json_t *manifest) 
     page_put(p, " to ");
     page_text(p, b);
   }
-  page_put(p, ".</p>\n");
+  page_put(p, ".");
+  const json_t *split = json_object_get(manifest, "split");
+  const json_t *train = json_object_get(split, "train"), *valid = json_object_get(split, "valid");
+  if (put_moment(a, page_string(train, "from")) && put_moment(b, page_string(train, "to"))) {
+    page_put(p, "<br>Trained on ");
+    page_text(p, a);
+    page_put(p, " to ");
+    page_text(p, b);
+    if (put_moment(a, page_string(valid, "to"))) {
+      page_put(p, ", validated to ");
+      page_text(p, a);
+    }
+    page_put(p, ".");
+  }
+  page_put(p, "</p>\n");
+}
+
+static void put_paragraph(page *p, const char *open, const char *text) {
+  if (!text || !*text) return;
+  page_put(p, open);
+  page_text(p, text);
+  page_put(p, "</p>");
 }
 
 static void put_verdict(page *p, const json_t *scores) {
@@ -144,12 +167,9 @@ static void put_verdict(page *p, const json_t *scores) {
     page_text(p, page_percent(b, share, 1));
     page_put(p, " of it.</p>");
   }
-  const char *warning = page_string(scores, "warning");
-  if (warning && *warning) {
-    page_put(p, "<p>");
-    page_text(p, warning);
-    page_put(p, "</p>");
-  }
+  if (report_money(text, scores)) put_paragraph(p, "<p>", text);
+  put_paragraph(p, "<p class=\"warning\">", page_string(scores, "split_warning"));
+  put_paragraph(p, "<p class=\"warning\">", page_string(scores, "warning"));
   page_put(p, "</div>\n");
 }
 
@@ -296,7 +316,9 @@ static void put_backtest(page *p, const json_t *scores) {
   put_fact(p, "Deflated Sharpe", page_percent(text, page_f64(b, "deflated_sharpe"), 1),
            "probability that the true Sharpe ratio is above zero");
   put_fact(p, "Largest drawdown", page_percent(text, page_f64(b, "max_drawdown"), 2), NULL);
-  put_fact(p, "Turnover", page_number(text, page_f64(b, "turnover"), 1),
+  double turnover = page_f64(b, "turnover");
+  put_fact(p, "Turnover",
+           turnover < 1000 ? page_number(text, turnover, 1) : page_count(text, turnover),
            "times the equity, a year");
   if (any_has(b, "costs"))
     put_fact(p, "Costs paid", page_percent(text, page_f64(b, "costs"), 2),
@@ -304,6 +326,14 @@ static void put_backtest(page *p, const json_t *scores) {
   if (any_has(b, "trades"))
     put_fact(p, "Trades", page_count(text, page_f64(b, "trades")), NULL);
   page_put(p, "</dl>\n");
+  double years = page_f64(scores, "rows") / page_f64(b, "periods_per_year");
+  if (years < 0.25) {
+    snprintf(more, sizeof more, years * 365 < 2 ? "%.1f hours" : "%.0f days",
+             years * 365 < 2 ? years * 365 * 24 : years * 365);
+    page_put(p, "<p class=\"note\">Figures for a year are taken from ");
+    page_text(p, more);
+    page_put(p, ": too little for them to mean much.</p>\n");
+  }
 }
 
 /* ---- provenance -------------------------------------------------------------------------------------- */
@@ -332,42 +362,51 @@ static void put_json_value(page *p, const json_t *value) {
   mem_free(text);
 }
 
-static void put_object(page *p, const json_t *object) {
+/* Rows of a table; an object within an object gives rows named "outer.inner". */
+static void put_rows(page *p, const json_t *object, const char *prefix) {
   const char *key;
   json_t *value;
-  page_put(p, "<table><tbody>\n");
   json_object_foreach((json_t *)(uintptr_t)object, key, value) {
+    if (json_is_object(value)) {
+      char *inner = mem_format("%s%s.", prefix, key);
+      if (inner) put_rows(p, value, inner);
+      else p->failed = true;
+      mem_free(inner);
+      continue;
+    }
     page_put(p, "<tr><td>");
+    page_text(p, prefix);
     page_text(p, key);
     page_put(p, "</td><td>");
     put_json_value(p, value);
     page_put(p, "</td></tr>\n");
   }
-  page_put(p, "</tbody></table>\n");
 }
 
-/* Objects open up one level each: a section of options, or what they hold. */
+static void put_section(page *p, const char *title, const json_t *object) {
+  if (json_object_size(object) == 0) return;
+  page_put(p, "<details><summary>");
+  page_text(p, title);
+  page_put(p, "</summary><table><tbody>\n");
+  put_rows(p, object, "");
+  page_put(p, "</tbody></table></details>\n");
+}
+
+/* What people ask for first, then the rest as it stands. */
 static void put_manifest(page *p, const json_t *manifest) {
-  json_t *plain = json_object();
-  const char *key;
-  json_t *value;
-  json_object_foreach((json_t *)(uintptr_t)manifest, key, value) {
-    if (!json_is_object(value)) {
-      json_object_set(plain, key, value);
-      continue;
-    }
-    page_put(p, "<details><summary>");
-    page_text(p, key);
-    page_put(p, "</summary>");
-    put_object(p, value);
-    page_put(p, "</details>\n");
+  static const struct {
+    const char *key, *title;
+  } first[] = {{"learner", "Model and its options"},
+               {"options", "Options of data, label, features, costs"},
+               {"split", "What was trained, validated and tested on"},
+               {"data", "Data"}};
+  json_t *rest = json_copy((json_t *)(uintptr_t)manifest);
+  for (size_t i = 0; i < COUNT_OF(first); i++) {
+    put_section(p, first[i].title, json_object_get(manifest, first[i].key));
+    json_object_del(rest, first[i].key);
   }
-  if (json_object_size(plain) > 0) {
-    page_put(p, "<details><summary>the rest of the manifest</summary>");
-    put_object(p, plain);
-    page_put(p, "</details>\n");
-  }
-  json_decref(plain);
+  put_section(p, "The rest of the manifest", rest);
+  json_decref(rest);
 }
 
 static void put_pair(page *p, const char *title, const char *value) {

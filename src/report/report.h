@@ -22,5 +22,7 @@ char *report_html(const json_t *scores, const json_t *manifest, const char *comm
 typedef enum verdict { VERDICT_UNKNOWN, VERDICT_BETTER, VERDICT_NO_EVIDENCE, VERDICT_WORSE } verdict;
 enum { VERDICT_TEXT = 512 };
 verdict report_verdict(char out[VERDICT_TEXT], const json_t *scores);
+/* What acting on it would have brought, beside buy-and-hold; false without a backtest. */
+bool report_money(char out[VERDICT_TEXT], const json_t *scores);
 
 #endif

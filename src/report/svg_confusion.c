@@ -48,7 +48,7 @@ bool svg_confusion(page *p, const json_t *detail) {
       label(p, x + cell_w / 2, y + cell_h / 2 + (k <= 6 ? -1 : 4), "cell-n",
             page_percent(text, share, k <= 4 ? 1 : 0));
       if (k <= 6)
-        label(p, x + cell_w / 2, y + cell_h / 2 + 15, "tick middle", page_count(text, n));
+        label(p, x + cell_w / 2, y + cell_h / 2 + 15, "cell-count", page_count(text, n));
       page_put(p, "\n");
     }
   }

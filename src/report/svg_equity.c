@@ -1,10 +1,12 @@
 /* Equity of the backtest against buy-and-hold, both net of costs. */
 #include "report/svg.h"
 
+#include "base/clock.h"
 #include "base/mem.h"
 
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 static void take(double *out, const json_t *array, size_t n, double *low, double *high) {
   for (size_t i = 0; i < n; i++) {
@@ -13,6 +15,21 @@ static void take(double *out, const json_t *array, size_t n, double *low, double
     if (!isfinite(out[i])) continue;
     *low = fmin(*low, out[i]);
     *high = fmax(*high, out[i]);
+  }
+}
+
+/* A rule at each split, whose time is text: found among the curve's own times by its text. */
+static void mark_splits(svg *s, const json_t *splits, const double *t, size_t n) {
+  size_t k;
+  json_t *split;
+  json_array_foreach(splits, k, split) {
+    const char *time = page_string(split, "time");
+    for (size_t i = 0; time && i < n; i++) {
+      char text[CLOCK_TEXT_MAX];
+      if (strcmp(clock_format(text, (int64_t)t[i]), time) < 0) continue;
+      svg_rule_x(s, "s3 dashed", t[i]);
+      break;
+    }
   }
 }
 
@@ -37,8 +54,10 @@ bool svg_equity(page *p, const json_t *scores) {
     svg_begin(&s, p, "Equity, net of costs", true,
               (axis){timed ? "time" : "rows", timed ? AXIS_TIME : AXIS_COUNT, first, last, true},
               (axis){"value of 1", AXIS_NUMBER, low, high, false},
-              (svg_legend[]){{"s1", "model"}, {"s2", "buy and hold"}}, 2);
+              (svg_legend[]){{"s1", "model"}, {"s2", "buy and hold"}, {"s3", "unadjusted split"}},
+              timed && json_array_size(json_object_get(scores, "splits")) > 0 ? 3 : 2);
     svg_rule_y(&s, "s0", 1);
+    if (timed) mark_splits(&s, json_object_get(scores, "splits"), t, n);
     svg_line(&s, "s2", t, b, n);
     svg_line(&s, "s1", t, a, n);
     const json_t *costs = json_object_get(json_object_get(scores, "backtest"), "costs_assumed");

@@ -49,3 +49,19 @@ verdict report_verdict(char out[VERDICT_TEXT], const json_t *scores) {
            ours, best, theirs, low, high);
   return VERDICT_NO_EVIDENCE;
 }
+
+bool report_money(char out[VERDICT_TEXT], const json_t *scores) {
+  const json_t *b = json_object_get(scores, "backtest");
+  double net = page_f64(b, "net_return"), hold = page_f64(b, "buy_and_hold");
+  out[0] = 0;
+  if (!isfinite(net) || !isfinite(hold)) return false;
+  char ours[PAGE_NUMBER], theirs[PAGE_NUMBER], gross[PAGE_NUMBER] = "";
+  page_percent(ours, net, 1);
+  page_percent(theirs, hold, 1);
+  double before = page_f64(b, "gross_return");
+  bool costs_decide = net < 0 && before > 0;
+  if (costs_decide) page_percent(gross, before, 1);
+  snprintf(out, VERDICT_TEXT, "Acted on, it returns %s net of costs%s%s%s; buy and hold returns %s.",
+           ours, costs_decide ? " (" : "", gross, costs_decide ? " before them)" : "", theirs);
+  return true;
+}
