@@ -24,7 +24,7 @@ typedef struct fit_context {
   void (*on_step)(void *context, int epoch, uint64_t step, uint64_t n_steps, double loss);
   bool (*interrupted)(void *context); /* true: save the checkpoint, return GARAM_INTERRUPTED */
   void *context;
-  const char *checkpoint; /* folder or file prefix for last and best; NULL: none is written */
+  const char *checkpoint; /* folder for last and best, made when absent; NULL: none is written */
   bool resume;            /* go on from the checkpoint, bit-identically */
   const char *events;     /* folder for TensorBoard event files, or NULL */
   const char *fingerprint;/* of data and options: a checkpoint of other ones is refused */

@@ -6,16 +6,11 @@
 #include "base/mem.h"
 
 #include <string.h>
-#include <sys/stat.h>
 
 enum { VERSION = 1, N_EXACT = 2 + CHECKPOINT_SUMS };
 
-char *checkpoint_path(const char *prefix, const char *which) {
-  struct stat info;
-  size_t n = strlen(prefix);
-  if (n > 0 && prefix[n - 1] == '/') return mem_format("%s%s.safetensors", prefix, which);
-  bool folder = stat(prefix, &info) == 0 && S_ISDIR(info.st_mode);
-  return mem_format("%s%c%s.safetensors", prefix, folder ? '/' : '-', which);
+char *checkpoint_path(const char *folder, const char *which) {
+  return mem_format("%s/%s.safetensors", folder, which);
 }
 
 typedef struct part {

@@ -19,9 +19,8 @@ typedef struct checkpoint {
   json_t *identity;     /* what data, options and seed it belongs to */
 } checkpoint;
 
-/* The file for `which` ("last", "best"): PREFIX/which.safetensors when prefix is a folder or ends
- * in '/', else PREFIX-which.safetensors. mem_free; NULL when memory is out. */
-char *checkpoint_path(const char *prefix, const char *which);
+/* FOLDER/which.safetensors, for "last" and "best". mem_free; NULL when memory is out. */
+char *checkpoint_path(const char *folder, const char *which);
 
 garam_status checkpoint_write(const checkpoint *c, const char *path, garam_error *err);
 /* Fills c, whose blocks and identity are there: refuses with GARAM_MISMATCH a file of other data

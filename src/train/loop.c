@@ -320,16 +320,15 @@ static garam_status prepare(loop *t, row_set train, row_set valid, garam_error *
 }
 
 static garam_status prepare_files(loop *t, garam_error *err) {
-  const char *prefix = t->fit->checkpoint;
-  if (prefix) {
-    t->last_path = checkpoint_path(prefix, "last");
-    t->best_path = checkpoint_path(prefix, "best");
-    if (!t->last_path || !t->best_path) return fail_memory(err, strlen(prefix) + 32);
-    size_t n = strlen(prefix);
-    if (n > 0 && prefix[n - 1] == '/') TRY(io_make_folder(prefix, err));
+  const char *folder = t->fit->checkpoint;
+  if (folder) {
+    t->last_path = checkpoint_path(folder, "last");
+    t->best_path = checkpoint_path(folder, "best");
+    if (!t->last_path || !t->best_path) return fail_memory(err, strlen(folder) + 32);
+    TRY(io_make_folder(folder, err));
   }
   if (t->fit->resume) {
-    if (!prefix)
+    if (!folder)
       return fail(err, GARAM_INVALID, "there is no checkpoint to resume from: none was named");
     TRY(checkpoint_read(&t->state, t->last_path, err));
     TRY(curve_reserve(&t->state.curve, (size_t)t->config->epochs, err));

@@ -387,8 +387,8 @@ static void checkpoints_of_others_are_refused(void **state) {
   dataset d = signal(300, 3, 0.5, 7);
   learner_shape shape = shape_of(&d);
   char prefix[96], path[128];
-  snprintf(prefix, sizeof prefix, "%s/other/", folder);
-  snprintf(path, sizeof path, "%s/other/last.safetensors", folder);
+  snprintf(prefix, sizeof prefix, "%s/a/b/other", folder);
+  snprintf(path, sizeof path, "%s/a/b/other/last.safetensors", folder);
   row_set train = {rows, 200}, valid = {rows + 200, 100};
   garam_error err;
   fit_context fit = {.seed = 9, .checkpoint = prefix, .fingerprint = "a", .resume = true};
