@@ -138,24 +138,12 @@ static void honest_columns_are_left_alone(void **state) {
   }
 }
 
-static void no_false_alarm_on_real_markets(void **state) {
+/* Three peeks are added to each, and they are all that is found. */
+static void real_markets_have_no_other_leaks(void **state) {
   (void)state;
   static const char *const files[] = {
       "bars/eurusd-1h.csv.gz", "bars/spy-1h.csv.gz", "bars/btcusd-1m.csv.gz",
       "book/shfe-rb2510-20250605.csv.gz", "daily/stocknet/AAPL.csv", "daily/stocknet/GMRE.csv"};
-  for (size_t i = 0; i < COUNT_OF(files); i++) {
-    table *t = fixture_real(files[i]);
-    if (!t) skip();
-    size_t n = audit(t);
-    if (n) fail_msg("%s: %s, %.3f", files[i], leaks[0].column, leaks[0].score);
-    table_free(t);
-  }
-}
-
-static void peeks_into_real_markets_are_caught(void **state) {
-  (void)state;
-  static const char *const files[] = {"bars/spy-1h.csv.gz", "bars/btcusd-1m.csv.gz",
-                                      "book/shfe-rb2510-20250605.csv.gz"};
   for (size_t i = 0; i < COUNT_OF(files); i++) {
     table *t = fixture_real(files[i]);
     if (!t) skip();
@@ -173,10 +161,11 @@ static void peeks_into_real_markets_are_caught(void **state) {
     }
     mem_free(close);
     size_t n = audit(t);
-    assert_int_equal(n, 3);
-    assert_non_null(leak_of(n, "next"));
-    assert_non_null(leak_of(n, "sign"));
-    assert_non_null(leak_of(n, "centred"));
+    for (size_t k = 0; k < n; k++)
+      if (strcmp(leaks[k].column, "next") != 0 && strcmp(leaks[k].column, "sign") != 0 &&
+          strcmp(leaks[k].column, "centred") != 0)
+        fail_msg("%s: false alarm: %s, %.3f", files[i], leaks[k].column, leaks[k].score);
+    if (n != 3) fail_msg("%s: %zu of 3 peeks were caught", files[i], n);
     table_free(t);
   }
 }
@@ -248,8 +237,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(every_way_to_peek_is_caught),
       cmocka_unit_test(honest_columns_are_left_alone),
-      cmocka_unit_test(no_false_alarm_on_real_markets),
-      cmocka_unit_test(peeks_into_real_markets_are_caught),
+      cmocka_unit_test(real_markets_have_no_other_leaks),
       cmocka_unit_test(nothing_changes_without_the_future),
       cmocka_unit_test(too_few_rows_are_refused),
       cmocka_unit_test(survives_want_of_memory),
