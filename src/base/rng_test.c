@@ -122,15 +122,16 @@ static void below_has_no_bias(void **state) {
   for (int i = 0; i < 7; i++) chi += pow((double)counts[i] - 10000, 2) / 10000;
   assert_true(chi < 27.9); /* 6 degrees of freedom, p = 1e-4 */
   for (int i = 0; i < 100; i++) assert_int_equal(rng_below(&r, 1), 0);
-  /* A bound just over 2^63: half of all words are rejected, none is folded back. */
-  uint64_t bound = (UINT64_C(1) << 63) + 1;
-  size_t upper = 0;
-  for (int i = 0; i < 20000; i++) {
-    uint64_t x = rng_below(&r, bound);
-    assert_true(x < bound);
-    upper += x >= bound / 2;
+  /* Three quarters of 2^64: a quarter of all words is rejected. Folded back instead, it would
+   * make the lowest third half of all. */
+  uint64_t third = UINT64_C(1) << 62;
+  size_t lowest = 0;
+  for (int i = 0; i < 30000; i++) {
+    uint64_t x = rng_below(&r, 3 * third);
+    assert_true(x < 3 * third);
+    lowest += x < third;
   }
-  assert_true(upper > 9500 && upper < 10500);
+  assert_true(lowest > 9500 && lowest < 10500);
 }
 
 static void shuffles_evenly(void **state) {

@@ -121,6 +121,8 @@ static const good_case good_cases[] = {
     {"infinite", "", "a\n1\n-inf\n", "F", "a\n1.0\n-inf\n"},
     {"text", "", "side,n\nbuy,1\nsell,2\nbuy,3\n", "CI", "side,n\nbuy,1\nsell,2\nbuy,3\n"},
     {"more text than numbers is text", "", "s,n\nA,1\nB,2\n7,3\n", "CI", "s,n\nA,1\nB,2\n7,3\n"},
+    {"as many texts as times is text", "", "x,n\n2026-01-03,1\nsoon,2\n", "CI",
+     "x,n\n2026-01-03,1\nsoon,2\n"},
     {"text columns by order", "text-columns=code", "code,n\n005930,1\n000660,2\n", "CI",
      "code,n\n005930,1\n000660,2\n"},
     {"UTF-8", "", "이름,값\n삼성,1\n", "CI", "이름,값\n삼성,1\n"},
@@ -418,6 +420,26 @@ static void records_across_the_buffer(void **state) {
   free(text);
 }
 
+/* The two bytes of a line's end on both sides of the edge of the buffer are one line's end. */
+static void newlines_across_the_buffer(void **state) {
+  (void)state;
+  for (int shift = 0; shift < 10; shift++) {
+    size_t size;
+    char head[32];
+    snprintf(head, sizeof head, "%.*s\r\n", 1 + shift, "aaaaaaaaaaaa");
+    char *text = repeat(&size, head, "12345678\r\n", 60000, "");
+    write_text(text, size);
+    free(text);
+    table *t;
+    garam_error err;
+    if (table_open(&t, path, NULL, NULL, NULL, &err) != GARAM_OK) fail_msg("%s", err.message);
+    assert_int_equal(t->n_rows, 60000);
+    assert_int_equal(table_line(t, 59999), 60001);
+    assert_null(t->line_of_row);
+    table_free(t);
+  }
+}
+
 static void a_record_without_end(void **state) {
   (void)state;
   size_t size;
@@ -525,6 +547,7 @@ int main(void) {
       cmocka_unit_test(refuses_what_is_no_text),
       cmocka_unit_test(types_change_after_the_sample),
       cmocka_unit_test(records_across_the_buffer),
+      cmocka_unit_test(newlines_across_the_buffer),
       cmocka_unit_test(a_record_without_end),
       cmocka_unit_test(wide_tables),
       cmocka_unit_test(compressed_by_content),
