@@ -683,7 +683,7 @@ static garam_status journey(const dataset *d, const void *config, const char *pa
   package_writer *w = NULL;
   fit_summary s = {0};
   garam_status status = GARAM_OK;
-  TRY_GOTO(done, learner_mlp.create(&l, config, &shape, err));
+  TRY_GOTO(done, learner_transformer.create(&l, config, &shape, err));
   TRY_GOTO(done, l->ops->fit(l, d, (row_set){rows, 30}, (row_set){rows + 30, 10}, &fit, &s, err));
   TRY_GOTO(done, package_writer_new(&w, err));
   TRY_GOTO(done, l->ops->save(l, w, "l.", err));
@@ -698,8 +698,9 @@ done:
 static void every_allocation_may_fail(void **state) {
   (void)state;
   dataset d = signal(40, 3, 0.5, 7);
-  static const char *const settings[] = {"hidden=4", "layers=1", "seq=2", "epochs=1", NULL};
-  void *config = config_of(&learner_mlp, settings);
+  static const char *const settings[] = {"d-model=4", "heads=2", "layers=1", "d-ff=4",
+                                         "seq=2",     "epochs=1", NULL};
+  void *config = config_of(&learner_transformer, settings);
   char path[128];
   snprintf(path, sizeof path, "%s/memory.safetensors", folder);
   assert_int_equal(journey(&d, config, path, NULL), GARAM_OK); /* warm: libraries keep some */

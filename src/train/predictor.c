@@ -2,7 +2,7 @@
 #include "train/predictor.h"
 
 static const int64_t sizes[PREDICTOR_SIZES] = {1, 2, 3, 4, 5, 6, 7, 8, 16, 32, 64, 128, 256};
-enum { EXACT = 8, MAX_STEPS = 8192 };
+enum { MAX_STEPS = 2048 }; /* as many as a training batch has: products are large enough there */
 
 void predictor_init(predictor *p, const program_config *config, float *params) {
   *p = (predictor){.config = *config, .params = params};
@@ -16,9 +16,7 @@ void predictor_deinit(predictor *p) {
 garam_status predictor_program(program **out, predictor *p, size_t n, garam_error *err) {
   REQUIRE(n > 0, "predictor_program: no windows");
   size_t at = PREDICTOR_SIZES - 1;
-  while (sizes[at] > (int64_t)(n < INT64_MAX ? n : INT64_MAX) ||
-         (at >= EXACT && sizes[at] * p->config.context > MAX_STEPS))
-    at--;
+  while (at > 0 && ((size_t)sizes[at] > n || sizes[at] * p->config.context > MAX_STEPS)) at--;
   program *found = &p->programs[at];
   *out = found;
   if (found->plan) return GARAM_OK;

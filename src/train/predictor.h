@@ -17,8 +17,8 @@ void predictor_init(predictor *p, const program_config *config, float *params);
 void predictor_deinit(predictor *p);
 
 /* The program with which to go on when n > 0 windows are left: the largest batch that is at most
- * n: 1 to 8 exactly, then powers of two, while a batch holds at most 8192 steps. The same n takes
- * the same programs every time, and allocates nothing once they are there. */
+ * n: 1 to 8 exactly, then powers of two, while a batch of more than one holds at most 2048 steps.
+ * The same n takes the same programs every time, and allocates nothing once they are there. */
 garam_status predictor_program(program **out, predictor *p, size_t n, garam_error *err);
 
 #endif
