@@ -22,20 +22,28 @@ static const opt_row evaluate_rows[] = {
 
 /* ---- for people ------------------------------------------------------------------------------- */
 
+/* Four decimals, or three digits where those would show nothing: squared returns are small. */
+static char *plain(char out[TEXT_SHORT], double value) {
+  snprintf(out, TEXT_SHORT, value == 0 || fabs(value) >= 1e-3 ? "%.4f" : "%.3g", value);
+  return out;
+}
+
 static void put_f64(text_table *t, const json_t *object, const char *key, bool percent) {
   double value = json_f64(object, key);
+  char text[TEXT_SHORT];
   if (isnan(value)) text_table_add(t, "%s", "");
   else if (percent) text_table_add(t, "%.2f %%", 100 * value);
-  else text_table_add(t, "%.4f", value);
+  else text_table_add(t, "%s", plain(text, value));
 }
 
 static void put_interval(text_table *t, const json_t *scores, const char *key, bool percent) {
   const json_t *pair = json_object_get(json_object_get(scores, "interval"), key);
   double low = json_number_value(json_array_get(pair, 0));
   double high = json_number_value(json_array_get(pair, 1));
+  char a[TEXT_SHORT], b[TEXT_SHORT];
   if (json_array_size(pair) != 2) text_table_add(t, "%s", "");
   else if (percent) text_table_add(t, "%.2f to %.2f", 100 * low, 100 * high);
-  else text_table_add(t, "%.4f to %.4f", low, high);
+  else text_table_add(t, "%s to %s", plain(a, low), plain(b, high));
 }
 
 /* The scores of the task, the interval beside each that has one, then the baselines. */
@@ -71,6 +79,7 @@ static void print_scores(const json_t *scores) {
   const char *name;
   json_t *baseline;
   json_object_foreach(json_object_get(scores, "baselines"), name, baseline) {
+    if (!json_is_object(baseline)) continue; /* there is no last outcome without time */
     text_table_add(t, "%s", name);
     for (size_t i = 0; i < n; i++) {
       put_f64(t, baseline, all[used[i]].key, all[used[i]].percent);
@@ -94,10 +103,14 @@ static void print_rest(const json_t *scores) {
   if (json_is_number(json_object_get(scores, "calibration_error")))
     printf("calibration     error %.4f, Brier %.4f\n", json_f64(scores, "calibration_error"),
            json_f64(scores, "brier"));
-  if (json_is_number(json_object_get(scores, "coverage_at_95")))
-    printf("coverage        %.2f %% of rows at 95 %% accuracy; %.2f %% are directional calls\n",
-           100 * json_f64(scores, "coverage_at_95"),
-           100 * json_f64(scores, "directional_coverage_at_95"));
+  if (json_is_number(json_object_get(scores, "coverage_at_95"))) {
+    printf("coverage        %.2f %% of rows at 95 %% accuracy",
+           100 * json_f64(scores, "coverage_at_95"));
+    if (json_is_number(json_object_get(scores, "directional_coverage_at_95")))
+      printf("; directional calls: %.2f %%",
+             100 * json_f64(scores, "directional_coverage_at_95"));
+    puts("");
+  }
   if (json_is_number(json_object_get(scores, "share_of_bayes")))
     printf("best possible   %.2f %%; the model reaches %.2f %% of it\n",
            100 * json_f64(scores, "bayes_accuracy"), 100 * json_f64(scores, "share_of_bayes"));

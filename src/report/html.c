@@ -153,11 +153,10 @@ static void put_paragraph(page *p, const char *open, const char *text) {
 static void put_verdict(page *p, const json_t *scores) {
   char text[VERDICT_TEXT];
   verdict v = report_verdict(text, scores);
-  if (v == VERDICT_UNKNOWN) return;
   static const char *const classes[] = {"", " better", "", " worse"};
-  page_printf(p, "<div class=\"verdict%s\"><p>", classes[v]);
-  page_text(p, text);
-  page_put(p, "</p>");
+  bool spoilt = page_string(scores, "split_warning") != NULL; /* then it is no triumph */
+  page_printf(p, "<div class=\"verdict%s\">", spoilt ? "" : classes[v]);
+  put_paragraph(p, "<p>", text);
   char a[PAGE_NUMBER], b[PAGE_NUMBER];
   double share = page_f64(scores, "share_of_bayes");
   if (isfinite(share)) {
@@ -236,6 +235,7 @@ static void put_scores(page *p, const json_t *scores) {
   const char *name;
   json_t *baseline;
   json_object_foreach((json_t *)(uintptr_t)json_object_get(scores, "baselines"), name, baseline) {
+    if (!json_is_object(baseline)) continue; /* there is no last outcome without time */
     page_put(p, "<tr><td>");
     page_text(p, name);
     page_put(p, "</td>");
@@ -248,9 +248,12 @@ static void put_scores(page *p, const json_t *scores) {
     page_put(p, "</tr>\n");
   }
   page_put(p, "</tbody></table></div>\n<p class=\"note\">Small print under a score: 95 % interval, "
-              "block bootstrap. Majority always says the most common class of the training rows, "
-              "persistence repeats the last outcome that was known, momentum follows the last "
-              "move.</p>\n");
+              "block bootstrap. ");
+  page_put(p, json_object_get(json_object_get(scores, "baselines"), "majority")
+                  ? "Majority always says the most common class of the training rows, "
+                  : "Mean always says the mean of the training rows, ");
+  page_put(p, "persistence repeats the last outcome that was known, momentum follows the last move."
+              "</p>\n");
 }
 
 static void put_fact(page *p, const char *title, const char *value, const char *more) {

@@ -92,7 +92,9 @@ char *page_percent(char out[PAGE_NUMBER], double share, int digits) {
 char *page_number(char out[PAGE_NUMBER], double value, int digits) {
   if (!isfinite(value)) return nothing(out);
   char plain[PAGE_NUMBER - 8];
-  if (fabs(value) >= 1e7) snprintf(plain, sizeof plain, "%.4g", value);
+  /* Where so many decimals were asked for, zeros alone would not be what is meant. */
+  bool tiny = digits >= 3 && fabs(value) > 0 && fabs(value) < pow(10, 1 - digits);
+  if (fabs(value) >= 1e7 || tiny) snprintf(plain, sizeof plain, "%.3g", value);
   else snprintf(plain, sizeof plain, "%.*f", digits, value);
   return with_sign(out, plain);
 }

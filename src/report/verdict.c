@@ -16,12 +16,40 @@ static bool pair_of(double out[2], const json_t *pair) {
   return true;
 }
 
+/* Values: the interval of the squared error against the least one of a baseline. */
+static verdict value_verdict(char out[VERDICT_TEXT], const json_t *scores) {
+  const char *best = NULL, *name;
+  json_t *baseline;
+  double least = INFINITY, range[2];
+  json_object_foreach((json_t *)(uintptr_t)json_object_get(scores, "baselines"), name, baseline) {
+    double mse = page_f64(baseline, "mse");
+    if (mse < least) {
+      least = mse;
+      best = name;
+    }
+  }
+  const json_t *interval = json_object_get(json_object_get(scores, "interval"), "mse");
+  if (!best || !pair_of(range, interval)) return VERDICT_UNKNOWN;
+  double ratio = page_f64(scores, "mse") / least;
+  verdict v = range[1] < least   ? VERDICT_BETTER
+              : range[0] > least ? VERDICT_WORSE
+                                 : VERDICT_NO_EVIDENCE;
+  static const char *const sentences[] = {"", "Better than every baseline", "No evidence of skill",
+                                          "Worse than a simple rule"};
+  snprintf(out, VERDICT_TEXT,
+           "%s: the mean squared error is %.3g times that of the best baseline, %s (95 %% interval: "
+           "%.3g to %.3g times).",
+           sentences[v], ratio, best, range[0] / least, range[1] / least);
+  return v;
+}
+
 verdict report_verdict(char out[VERDICT_TEXT], const json_t *scores) {
   const json_t *over = json_object_get(scores, "over_best_baseline");
   const char *best = page_string(over, "baseline");
   const json_t *baseline = json_object_get(json_object_get(scores, "baselines"), best ? best : "");
   double range[2];
   out[0] = 0;
+  if (json_is_number(json_object_get(scores, "mse"))) return value_verdict(out, scores);
   if (!best || !pair_of(range, json_object_get(over, "interval"))) return VERDICT_UNKNOWN;
   char ours[PAGE_NUMBER], theirs[PAGE_NUMBER], by[PAGE_NUMBER], low[PAGE_NUMBER], high[PAGE_NUMBER];
   page_percent(ours, page_f64(scores, "accuracy"), 1);
