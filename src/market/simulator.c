@@ -37,7 +37,7 @@ const opt_row simulate_options[] = {
      .max = 0.1, .scale = OPT_LOG, .help = "standard deviation of a step's log return"},
     {"clustering", OPT_F64, OPT_AT(simulate_config, clustering), .def = 0.8, .min = 0, .max = 0.98,
      .help = "persistence of volatility; 0: constant"},
-    {"persistence", OPT_F64, OPT_AT(simulate_config, persistence), .def = 0.98, .min = 0.34,
+    {"persistence", OPT_F64, OPT_AT(simulate_config, persistence), .def = 0.99, .min = 0.34,
      .max = 0.9999, .help = "probability to stay in a regime at each step"},
     {"step-seconds", OPT_I64, OPT_AT(simulate_config, step_seconds), .def = 60, .min = 1,
      .max = 86400, .unit = "seconds", .help = "time from bar to bar"},
@@ -53,7 +53,7 @@ typedef struct regime {
   double drift, momentum;
 } regime;
 static const regime regimes[MAX_REGIMES] = {
-    {1, 0.2}, {-1, 0.2}, {0, -0.8}, {0.5, 0.4}, {-0.5, 0.4}, {0, 0.7},
+    {1, 0.2}, {-1, 0.2}, {0, -0.5}, {0.5, 0.4}, {-0.5, 0.4}, {0, 0.7},
 };
 static const regime lone_regime = {0, 0.6};
 
