@@ -2,7 +2,7 @@
  *
  *   graph *g;                       graph_new(&g, &(graph_config){.dtype = DTYPE_F32, ...}, err)
  *   tensor *x = graph_input(g, "x", DTYPE_REAL, 3, (int64_t[]){B, T, F});
- *   tensor *w = graph_param(g, "embed.weight", 2, (int64_t[]){F, D}, (param_init){...}, PARAM_DECAY);
+ *   tensor *w = graph_param(g, "embed.weight", 2, (int64_t[]){F, D}, init, PARAM_DECAY);
  *   tensor *y = op_linear(x, w, b);                              see op.h
  *   tensor *loss = op_cross_entropy(...);
  *   graph_grad(g, loss);            appends the backward nodes, symbolically
@@ -52,7 +52,7 @@ typedef enum param_init_kind {
   INIT_ONE,
   INIT_NORMAL,   /* scale = standard deviation */
   INIT_UNIFORM,  /* [-scale, scale) */
-  INIT_XAVIER,   /* Glorot & Bengio 2010, uniform: sqrt(6/(fan_in+fan_out)) */
+  INIT_XAVIER,   /* Glorot & Bengio 2010, uniform: sqrt(6/(fan_in+fan_out)) * scale; 0 means 1 */
   INIT_KAIMING,  /* He et al. 2015, uniform: sqrt(3/fan_in) * scale; scale 0 means 1 */
 } param_init_kind;
 typedef struct param_init {
@@ -68,7 +68,8 @@ tensor *graph_param(graph *g, const char *name, int rank, const int64_t *dims, p
                     int flags);
 
 /* ---- program ---- */
-void graph_grad(graph *g, tensor *loss); /* scalar; afterwards tensor_grad is there */
+/* loss: one number, once a graph. Afterwards tensor_grad is there, of inputs too. */
+void graph_grad(graph *g, tensor *loss);
 tensor *tensor_grad(tensor *t);          /* NULL when t does not reach the loss */
 void graph_output(graph *g, const char *name, tensor *t);
 
@@ -88,7 +89,7 @@ typedef struct param_info {
 } param_info;
 size_t graph_param_count(const graph *g);            /* number of parameters (tensors) */
 const param_info *graph_param_info(const graph *g, size_t i);
-size_t graph_param_block(const graph *g);            /* items of the whole block, padding included */
+size_t graph_param_block(const graph *g);            /* items of the block, padding included */
 size_t graph_param_scalars(const graph *g);          /* without padding */
 /* Fills a block by the inits; the same for any number of threads. */
 void graph_param_init(const graph *g, void *block, uint64_t seed);
@@ -100,10 +101,14 @@ typedef struct plan_config {
   bool keep_order; /* skip rewrites (for checks of them) */
   bool no_reuse;   /* every tensor has memory of its own (for checks of the planner) */
 } plan_config;
+/* The plan holds its own copy: the graph may be freed or compiled again. The blocks must outlive
+ * the plan; grads is written by every run, zeros where a parameter does not reach the loss. */
 garam_status graph_compile(plan **out, graph *g, const plan_config *config, garam_error *err);
 void plan_free(plan *p);
 
-/* The caller writes inputs before and reads outputs after each run, in place. */
+/* The caller writes inputs before and reads outputs after each run, in place. An input keeps what
+ * was written until it is written again; an output is valid until the next run. A name that
+ * the graph does not have is misuse. */
 void *plan_input(plan *p, const char *name, size_t *bytes);
 const void *plan_output(const plan *p, const char *name, size_t *bytes);
 

@@ -127,8 +127,8 @@ void graph_count_uses(graph *g); /* by nodes, outputs and parameter gradients */
 /* ---- nodes ---- */
 /* Appends a node with a copy of its attributes; NULL (and a sticky error) when it is refused or
  * any input is poison. */
-node *node_append(graph *g, const op_record *op, tensor *const *inputs, int n_inputs, const void *attr,
-                  size_t attr_size);
+node *node_append(graph *g, const op_record *op, tensor *const *inputs, int n_inputs,
+                  const void *attr, size_t attr_size);
 /* The same through the first input's graph, for ops with one output that counts: the tensor, or
  * poison. */
 tensor *node_emit(const op_record *op, tensor *const *inputs, int n_inputs, const void *attr,

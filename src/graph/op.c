@@ -141,8 +141,8 @@ static bool node_fill(node *n, tensor *const *inputs, const void *attr, size_t a
   return true;
 }
 
-node *node_append(graph *g, const op_record *op, tensor *const *inputs, int n_inputs, const void *attr,
-                  size_t attr_size) {
+node *node_append(graph *g, const op_record *op, tensor *const *inputs, int n_inputs,
+                  const void *attr, size_t attr_size) {
   if (!graph_ok(g)) return NULL;
   node *n = arena_alloc(&g->arena, sizeof *n);
   if (!n || mem_grow(&g->nodes, &g->cap_nodes, g->n_nodes + 1, sizeof *g->nodes, NULL)) {

@@ -92,13 +92,13 @@ static double attention_flops(const node *n) {
 }
 
 const op_record record_attention = {.name = "attention",
-                             .flags = OP_RANDOM,
-                             .optional = 8,
-                             .shape = attention_shape,
-                             .grad = attention_grad,
-                             .scratch = attention_scratch,
-                             .run = attention_run,
-                             .flops = attention_flops};
+                                    .flags = OP_RANDOM,
+                                    .optional = 8,
+                                    .shape = attention_shape,
+                                    .grad = attention_grad,
+                                    .scratch = attention_scratch,
+                                    .run = attention_run,
+                                    .flops = attention_flops};
 
 tensor *op_attention(tensor *q, tensor *k, tensor *v, tensor *key_begin,
                      const attention_options *options) {
@@ -136,9 +136,9 @@ static double attention_backward_flops(const node *n) {
 }
 
 const op_record record_attention_backward = {.name = "attention_backward",
-                                      .flags = OP_RANDOM,
-                                      .optional = 8,
-                                      .shape = attention_backward_shape,
-                                      .scratch = attention_backward_scratch,
-                                      .run = attention_backward_run,
-                                      .flops = attention_backward_flops};
+                                             .flags = OP_RANDOM,
+                                             .optional = 8,
+                                             .shape = attention_backward_shape,
+                                             .scratch = attention_backward_scratch,
+                                             .run = attention_backward_run,
+                                             .flops = attention_backward_flops};

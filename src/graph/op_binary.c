@@ -106,7 +106,8 @@ static void extremum_grad(const node *n, tensor *const *dy) {
   tensor *high = minimum ? b : a, *low = minimum ? a : b;
   if (grad_wanted(a)) give(a, op_mul(dy[0], binary_emit(&record_greater_equal, KERNEL_GREATER_EQUAL,
                                                     high, low)));
-  if (grad_wanted(b)) give(b, op_mul(dy[0], binary_emit(&record_greater, KERNEL_GREATER, low, high)));
+  if (grad_wanted(b))
+    give(b, op_mul(dy[0], binary_emit(&record_greater, KERNEL_GREATER, low, high)));
 }
 
 static void compare_grad(const node *n, tensor *const *dy) {
@@ -115,13 +116,13 @@ static void compare_grad(const node *n, tensor *const *dy) {
 }
 
 #define BINARY(NAME, ONNX, GRAD)                                                                   \
-  const op_record record_##NAME = {.name = #NAME,                                                         \
-                            .onnx = ONNX,                                                          \
-                            .in_place = 3,                                                         \
-                            .shape = binary_shape,                                                 \
-                            .grad = GRAD,                                                          \
-                            .run = binary_run,                                                     \
-                            .flops = binary_flops}
+  const op_record record_##NAME = {.name = #NAME,                                                  \
+                                   .onnx = ONNX,                                                   \
+                                   .in_place = 3,                                                  \
+                                   .shape = binary_shape,                                          \
+                                   .grad = GRAD,                                                   \
+                                   .run = binary_run,                                              \
+                                   .flops = binary_flops}
 BINARY(add, "Add", add_grad);
 BINARY(sub, "Sub", sub_grad);
 BINARY(mul, "Mul", mul_grad);

@@ -74,15 +74,15 @@ static double conv_flops(const node *n) {
 }
 
 const op_record record_conv1d = {.name = "conv1d",
-                          .onnx = "Conv",
-                          .optional = 4,
-                          .shape = conv_shape,
-                          .grad = conv_grad,
-                          .prepare = conv_prepare,
-                          .release = conv_release,
-                          .scratch = conv_scratch,
-                          .run = conv_run,
-                          .flops = conv_flops};
+                                 .onnx = "Conv",
+                                 .optional = 4,
+                                 .shape = conv_shape,
+                                 .grad = conv_grad,
+                                 .prepare = conv_prepare,
+                                 .release = conv_release,
+                                 .scratch = conv_scratch,
+                                 .run = conv_run,
+                                 .flops = conv_flops};
 
 tensor *op_conv1d(tensor *x, tensor *w, tensor *b, int64_t stride, int64_t dilation,
                   int64_t pad_left, int64_t pad_right) {
@@ -109,11 +109,11 @@ static double conv_backward_flops(const node *n) {
 }
 
 const op_record record_conv1d_backward = {.name = "conv1d_backward",
-                                   .optional = 4,
-                                   .spare = 7,
-                                   .shape = conv_backward_shape,
-                                   .prepare = conv_prepare,
-                                   .release = conv_release,
-                                   .scratch = conv_scratch,
-                                   .run = conv_backward_run,
-                                   .flops = conv_backward_flops};
+                                          .optional = 4,
+                                          .spare = 7,
+                                          .shape = conv_backward_shape,
+                                          .prepare = conv_prepare,
+                                          .release = conv_release,
+                                          .scratch = conv_scratch,
+                                          .run = conv_backward_run,
+                                          .flops = conv_backward_flops};

@@ -29,13 +29,13 @@ static void dropout_run(const op_run *r) {
 }
 
 const op_record record_dropout = {.name = "dropout",
-                           .onnx = "Dropout",
-                           .flags = OP_RANDOM,
-                           .in_place = 1,
-                           .shape = dropout_shape,
-                           .grad = dropout_grad,
-                           .run = dropout_run,
-                           .flops = dropout_flops};
+                                  .onnx = "Dropout",
+                                  .flags = OP_RANDOM,
+                                  .in_place = 1,
+                                  .shape = dropout_shape,
+                                  .grad = dropout_grad,
+                                  .run = dropout_run,
+                                  .flops = dropout_flops};
 
 bool dropout_rate_fits(graph *g, const char *op, double rate) {
   if (rate >= 0 && rate < 1) return true;
@@ -66,11 +66,11 @@ static void dropout_add_run(const op_run *r) {
 }
 
 const op_record record_dropout_add = {.name = "dropout_add",
-                               .flags = OP_RANDOM,
-                               .in_place = 3,
-                               .shape = dropout_add_shape,
-                               .run = dropout_add_run,
-                               .flops = dropout_flops};
+                                      .flags = OP_RANDOM,
+                                      .in_place = 3,
+                                      .shape = dropout_add_shape,
+                                      .run = dropout_add_run,
+                                      .flops = dropout_flops};
 
 /* ---- activation: x, bias or NULL -> dropout(op(x + bias)); made by rewriting ---- */
 
@@ -94,12 +94,12 @@ static void activation_run(const op_run *r) {
 }
 
 const op_record record_activation = {.name = "activation",
-                              .flags = OP_RANDOM,
-                              .optional = 2,
-                              .in_place = 1,
-                              .shape = dropout_shape,
-                              .run = activation_run,
-                              .flops = dropout_flops};
+                                     .flags = OP_RANDOM,
+                                     .optional = 2,
+                                     .in_place = 1,
+                                     .shape = dropout_shape,
+                                     .run = activation_run,
+                                     .flops = dropout_flops};
 
 /* dy, x (NULL: of the identity), bias or NULL -> dx, dbias */
 static bool activation_backward_shape(node *n) {
@@ -127,11 +127,11 @@ static void activation_backward_run(const op_run *r) {
 }
 
 const op_record record_activation_backward = {.name = "activation_backward",
-                                       .flags = OP_RANDOM,
-                                       .optional = 6,
-                                       .spare = 2,
-                                       .in_place = 1,
-                                       .shape = activation_backward_shape,
-                                       .scratch = activation_backward_scratch,
-                                       .run = activation_backward_run,
-                                       .flops = dropout_flops};
+                                              .flags = OP_RANDOM,
+                                              .optional = 6,
+                                              .spare = 2,
+                                              .in_place = 1,
+                                              .shape = activation_backward_shape,
+                                              .scratch = activation_backward_scratch,
+                                              .run = activation_backward_run,
+                                              .flops = dropout_flops};

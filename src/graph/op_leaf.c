@@ -101,7 +101,7 @@ static void copy_run(const op_run *r) {
 }
 
 const op_record record_copy = {.name = "copy",
-                        .onnx = "Identity",
-                        .shape = copy_shape,
-                        .grad = copy_grad,
-                        .run = copy_run};
+                               .onnx = "Identity",
+                               .shape = copy_shape,
+                               .grad = copy_grad,
+                               .run = copy_run};

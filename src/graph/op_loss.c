@@ -48,12 +48,12 @@ static void cross_entropy_run(const op_run *r) {
 }
 
 const op_record record_cross_entropy = {.name = "cross_entropy",
-                                 .onnx = "SoftmaxCrossEntropyLoss",
-                                 .optional = 4,
-                                 .shape = cross_entropy_shape,
-                                 .grad = cross_entropy_grad,
-                                 .run = cross_entropy_run,
-                                 .flops = loss_flops};
+                                        .onnx = "SoftmaxCrossEntropyLoss",
+                                        .optional = 4,
+                                        .shape = cross_entropy_shape,
+                                        .grad = cross_entropy_grad,
+                                        .run = cross_entropy_run,
+                                        .flops = loss_flops};
 
 tensor *op_cross_entropy(tensor *logits, tensor *target, tensor *weight, double label_smoothing) {
   return node_emit(&record_cross_entropy, TENSORS(logits, target, weight),
@@ -76,11 +76,11 @@ static void cross_entropy_backward_run(const op_run *r) {
 }
 
 const op_record record_cross_entropy_backward = {.name = "cross_entropy_backward",
-                                          .optional = 16,
-                                          .in_place = 4,
-                                          .shape = cross_entropy_backward_shape,
-                                          .run = cross_entropy_backward_run,
-                                          .flops = loss_flops};
+                                                 .optional = 16,
+                                                 .in_place = 4,
+                                                 .shape = cross_entropy_backward_shape,
+                                                 .run = cross_entropy_backward_run,
+                                                 .flops = loss_flops};
 
 /* ---- mse, huber, bce_logits: prediction, target, weight or NULL -> loss ---- */
 
@@ -121,18 +121,18 @@ static void loss_run(const op_run *r) {
 }
 
 #define LOSS(NAME)                                                                                 \
-  const op_record record_##NAME = {.name = #NAME,                                                         \
-                            .optional = 4,                                                         \
-                            .shape = loss_shape,                                                   \
-                            .grad = loss_grad,                                                     \
-                            .run = loss_run,                                                       \
-                            .flops = loss_flops}
+  const op_record record_##NAME = {.name = #NAME,                                                  \
+                                   .optional = 4,                                                  \
+                                   .shape = loss_shape,                                            \
+                                   .grad = loss_grad,                                              \
+                                   .run = loss_run,                                                \
+                                   .flops = loss_flops}
 LOSS(mse);
 LOSS(huber);
 LOSS(bce_logits);
 
-static tensor *loss_emit(const op_record *op, tensor *p, tensor *t, tensor *weight, kernel_loss_op kernel,
-                         double delta) {
+static tensor *loss_emit(const op_record *op, tensor *p, tensor *t, tensor *weight,
+                         kernel_loss_op kernel, double delta) {
   return node_emit(op, TENSORS(p, t, weight), &(loss_attr){kernel, delta}, sizeof(loss_attr));
 }
 
@@ -161,8 +161,8 @@ static void loss_backward_run(const op_run *r) {
 }
 
 const op_record record_loss_backward = {.name = "loss_backward",
-                                 .optional = 8,
-                                 .in_place = 2,
-                                 .shape = loss_backward_shape,
-                                 .run = loss_backward_run,
-                                 .flops = loss_flops};
+                                        .optional = 8,
+                                        .in_place = 2,
+                                        .shape = loss_backward_shape,
+                                        .run = loss_backward_run,
+                                        .flops = loss_flops};

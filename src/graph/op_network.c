@@ -52,10 +52,10 @@ static void embedding_run(const op_run *r) {
 }
 
 const op_record record_embedding = {.name = "embedding",
-                             .onnx = "Gather",
-                             .shape = embedding_shape,
-                             .grad = embedding_grad,
-                             .run = embedding_run};
+                                    .onnx = "Gather",
+                                    .shape = embedding_shape,
+                                    .grad = embedding_grad,
+                                    .run = embedding_run};
 
 tensor *op_embedding(tensor *table, tensor *index) {
   return node_emit(&record_embedding, TENSORS(table, index), NULL, 0);
@@ -74,8 +74,8 @@ static void embedding_backward_run(const op_run *r) {
 }
 
 const op_record record_embedding_backward = {.name = "embedding_backward",
-                                      .shape = embedding_backward_shape,
-                                      .run = embedding_backward_run};
+                                             .shape = embedding_backward_shape,
+                                             .run = embedding_backward_run};
 
 /* ---- layer_norm: x, gain or NULL, bias or NULL -> y, mean, rstd ---- */
 
@@ -117,13 +117,13 @@ static void layer_norm_run(const op_run *r) {
 }
 
 const op_record record_layer_norm = {.name = "layer_norm",
-                              .onnx = "LayerNormalization",
-                              .optional = 6,
-                              .spare = 6,
-                              .shape = layer_norm_shape,
-                              .grad = layer_norm_grad,
-                              .run = layer_norm_run,
-                              .flops = network_flops};
+                                     .onnx = "LayerNormalization",
+                                     .optional = 6,
+                                     .spare = 6,
+                                     .shape = layer_norm_shape,
+                                     .grad = layer_norm_grad,
+                                     .run = layer_norm_run,
+                                     .flops = network_flops};
 
 tensor *op_layer_norm(tensor *x, tensor *gain, tensor *bias, double epsilon) {
   return node_emit(&record_layer_norm, TENSORS(x, gain, bias), &(norm_attr){epsilon},
@@ -152,13 +152,13 @@ static void layer_norm_backward_run(const op_run *r) {
 }
 
 const op_record record_layer_norm_backward = {.name = "layer_norm_backward",
-                                       .optional = 4,
-                                       .in_place = 1,
-                                       .spare = 6,
-                                       .shape = layer_norm_backward_shape,
-                                       .scratch = layer_norm_scratch,
-                                       .run = layer_norm_backward_run,
-                                       .flops = network_flops};
+                                              .optional = 4,
+                                              .in_place = 1,
+                                              .spare = 6,
+                                              .shape = layer_norm_backward_shape,
+                                              .scratch = layer_norm_scratch,
+                                              .run = layer_norm_backward_run,
+                                              .flops = network_flops};
 
 /* ---- rms_norm: x, gain or NULL -> y, rstd (Zhang & Sennrich 2019) ---- */
 
@@ -186,13 +186,13 @@ static void rms_norm_run(const op_run *r) {
 }
 
 const op_record record_rms_norm = {.name = "rms_norm",
-                            .onnx = "RMSNormalization",
-                            .optional = 2,
-                            .spare = 2,
-                            .shape = rms_norm_shape,
-                            .grad = rms_norm_grad,
-                            .run = rms_norm_run,
-                            .flops = network_flops};
+                                   .onnx = "RMSNormalization",
+                                   .optional = 2,
+                                   .spare = 2,
+                                   .shape = rms_norm_shape,
+                                   .grad = rms_norm_grad,
+                                   .run = rms_norm_run,
+                                   .flops = network_flops};
 
 tensor *op_rms_norm(tensor *x, tensor *gain, double epsilon) {
   return node_emit(&record_rms_norm, TENSORS(x, gain), &(norm_attr){epsilon}, sizeof(norm_attr));
@@ -212,13 +212,13 @@ static void rms_norm_backward_run(const op_run *r) {
 }
 
 const op_record record_rms_norm_backward = {.name = "rms_norm_backward",
-                                     .optional = 4,
-                                     .in_place = 1,
-                                     .spare = 2,
-                                     .shape = rms_norm_backward_shape,
-                                     .scratch = layer_norm_scratch,
-                                     .run = rms_norm_backward_run,
-                                     .flops = network_flops};
+                                            .optional = 4,
+                                            .in_place = 1,
+                                            .spare = 2,
+                                            .shape = rms_norm_backward_shape,
+                                            .scratch = layer_norm_scratch,
+                                            .run = rms_norm_backward_run,
+                                            .flops = network_flops};
 
 /* ---- softmax and log_softmax ---- */
 
@@ -259,29 +259,29 @@ static void log_softmax_backward_run(const op_run *r) {
 }
 
 const op_record record_softmax = {.name = "softmax",
-                           .onnx = "Softmax",
-                           .in_place = 1,
-                           .shape = rows_shape,
-                           .grad = softmax_grad,
-                           .run = softmax_run,
-                           .flops = network_flops};
+                                  .onnx = "Softmax",
+                                  .in_place = 1,
+                                  .shape = rows_shape,
+                                  .grad = softmax_grad,
+                                  .run = softmax_run,
+                                  .flops = network_flops};
 const op_record record_softmax_backward = {.name = "softmax_backward",
-                                    .in_place = 1,
-                                    .shape = rows_shape,
-                                    .run = softmax_backward_run,
-                                    .flops = network_flops};
+                                           .in_place = 1,
+                                           .shape = rows_shape,
+                                           .run = softmax_backward_run,
+                                           .flops = network_flops};
 const op_record record_log_softmax = {.name = "log_softmax",
-                               .onnx = "LogSoftmax",
-                               .in_place = 1,
-                               .shape = rows_shape,
-                               .grad = log_softmax_grad,
-                               .run = log_softmax_run,
-                               .flops = network_flops};
+                                      .onnx = "LogSoftmax",
+                                      .in_place = 1,
+                                      .shape = rows_shape,
+                                      .grad = log_softmax_grad,
+                                      .run = log_softmax_run,
+                                      .flops = network_flops};
 const op_record record_log_softmax_backward = {.name = "log_softmax_backward",
-                                        .in_place = 1,
-                                        .shape = rows_shape,
-                                        .run = log_softmax_backward_run,
-                                        .flops = network_flops};
+                                               .in_place = 1,
+                                               .shape = rows_shape,
+                                               .run = log_softmax_backward_run,
+                                               .flops = network_flops};
 
 tensor *op_softmax(tensor *x) {
   return node_emit(&record_softmax, TENSORS(x), NULL, 0);
@@ -343,23 +343,23 @@ static void take_step_backward_run(const op_run *r) {
 }
 
 const op_record record_masked_mean = {.name = "masked_mean",
-                               .optional = 2,
-                               .shape = steps_shape,
-                               .grad = steps_grad,
-                               .run = masked_mean_run};
-const op_record record_masked_mean_backward = {.name = "masked_mean_backward",
-                                        .optional = 2,
-                                        .shape = steps_backward_shape,
-                                        .run = masked_mean_backward_run};
-const op_record record_take_step = {.name = "take_step",
-                             .optional = 2,
-                             .shape = steps_shape,
-                             .grad = steps_grad,
-                             .run = take_step_run};
-const op_record record_take_step_backward = {.name = "take_step_backward",
                                       .optional = 2,
-                                      .shape = steps_backward_shape,
-                                      .run = take_step_backward_run};
+                                      .shape = steps_shape,
+                                      .grad = steps_grad,
+                                      .run = masked_mean_run};
+const op_record record_masked_mean_backward = {.name = "masked_mean_backward",
+                                               .optional = 2,
+                                               .shape = steps_backward_shape,
+                                               .run = masked_mean_backward_run};
+const op_record record_take_step = {.name = "take_step",
+                                    .optional = 2,
+                                    .shape = steps_shape,
+                                    .grad = steps_grad,
+                                    .run = take_step_run};
+const op_record record_take_step_backward = {.name = "take_step_backward",
+                                             .optional = 2,
+                                             .shape = steps_backward_shape,
+                                             .run = take_step_backward_run};
 
 tensor *op_masked_mean(tensor *x, tensor *begin) {
   return node_emit(&record_masked_mean, TENSORS(x, begin), NULL, 0);

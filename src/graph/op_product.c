@@ -110,14 +110,14 @@ static double matmul_flops(const node *n) {
 }
 
 const op_record record_matmul = {.name = "matmul",
-                          .onnx = "MatMul",
-                          .shape = matmul_shape,
-                          .grad = matmul_grad,
-                          .prepare = matmul_prepare,
-                          .release = product_release,
-                          .scratch = product_scratch,
-                          .run = product_run,
-                          .flops = matmul_flops};
+                                 .onnx = "MatMul",
+                                 .shape = matmul_shape,
+                                 .grad = matmul_grad,
+                                 .prepare = matmul_prepare,
+                                 .release = product_release,
+                                 .scratch = product_scratch,
+                                 .run = product_run,
+                                 .flops = matmul_flops};
 
 tensor *op_matmul(tensor *a, tensor *b, bool transpose_a, bool transpose_b) {
   return node_emit(&record_matmul, TENSORS(a, b), &(matmul_attr){transpose_a, transpose_b},
@@ -200,15 +200,15 @@ static double linear_flops(const node *n) {
 }
 
 const op_record record_linear = {.name = "linear",
-                          .onnx = "Gemm",
-                          .optional = 4,
-                          .shape = linear_shape,
-                          .grad = linear_grad,
-                          .prepare = linear_prepare,
-                          .release = product_release,
-                          .scratch = product_scratch,
-                          .run = product_run,
-                          .flops = linear_flops};
+                                 .onnx = "Gemm",
+                                 .optional = 4,
+                                 .shape = linear_shape,
+                                 .grad = linear_grad,
+                                 .prepare = linear_prepare,
+                                 .release = product_release,
+                                 .scratch = product_scratch,
+                                 .run = product_run,
+                                 .flops = linear_flops};
 
 tensor *op_linear(tensor *x, tensor *w, tensor *b) {
   return node_emit(&record_linear, TENSORS(x, w, b), &(linear_attr){KERNEL_IDENTITY},

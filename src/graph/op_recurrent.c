@@ -142,25 +142,25 @@ static double rnn_backward_flops(const node *n) {
 }
 
 #define RNN(NAME, ONNX)                                                                            \
-  const op_record record_##NAME = {.name = #NAME,                                                         \
-                            .onnx = ONNX,                                                          \
-                            .optional = RNN_OPTIONAL,                                              \
-                            .shape = rnn_shape_rule,                                               \
-                            .grad = rnn_grad,                                                      \
-                            .prepare = rnn_prepare,                                                \
-                            .release = rnn_release,                                                \
-                            .scratch = rnn_scratch_size,                                           \
-                            .run = rnn_run,                                                        \
-                            .flops = rnn_flops_of};                                                \
-  const op_record record_##NAME##_backward = {.name = #NAME "_backward",                                  \
-                                       .optional = RNN_OPTIONAL,                                   \
-                                       .spare = ~0u,                                               \
-                                       .shape = rnn_backward_shape,                                \
-                                       .prepare = rnn_prepare,                                     \
-                                       .release = rnn_release,                                     \
-                                       .scratch = rnn_scratch_size,                                \
-                                       .run = rnn_backward_run,                                    \
-                                       .flops = rnn_backward_flops}
+  const op_record record_##NAME = {.name = #NAME,                                                  \
+                                   .onnx = ONNX,                                                   \
+                                   .optional = RNN_OPTIONAL,                                       \
+                                   .shape = rnn_shape_rule,                                        \
+                                   .grad = rnn_grad,                                               \
+                                   .prepare = rnn_prepare,                                         \
+                                   .release = rnn_release,                                         \
+                                   .scratch = rnn_scratch_size,                                    \
+                                   .run = rnn_run,                                                 \
+                                   .flops = rnn_flops_of};                                         \
+  const op_record record_##NAME##_backward = {.name = #NAME "_backward",                           \
+                                              .optional = RNN_OPTIONAL,                            \
+                                              .spare = ~0u,                                        \
+                                              .shape = rnn_backward_shape,                         \
+                                              .prepare = rnn_prepare,                              \
+                                              .release = rnn_release,                              \
+                                              .scratch = rnn_scratch_size,                         \
+                                              .run = rnn_backward_run,                             \
+                                              .flops = rnn_backward_flops}
 RNN(lstm, "LSTM");
 RNN(gru, "GRU");
 

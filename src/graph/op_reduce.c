@@ -60,17 +60,17 @@ static void mean_run(const op_run *r) {
 }
 
 const op_record record_sum = {.name = "sum",
-                       .onnx = "ReduceSum",
-                       .shape = reduce_shape,
-                       .grad = sum_grad,
-                       .run = sum_run,
-                       .flops = reduce_flops};
+                              .onnx = "ReduceSum",
+                              .shape = reduce_shape,
+                              .grad = sum_grad,
+                              .run = sum_run,
+                              .flops = reduce_flops};
 const op_record record_mean = {.name = "mean",
-                        .onnx = "ReduceMean",
-                        .shape = reduce_shape,
-                        .grad = sum_grad,
-                        .run = mean_run,
-                        .flops = reduce_flops};
+                               .onnx = "ReduceMean",
+                               .shape = reduce_shape,
+                               .grad = sum_grad,
+                               .run = mean_run,
+                               .flops = reduce_flops};
 
 static tensor *reduce_emit(const op_record *op, tensor *a, int from, int to, bool keep) {
   return node_emit(op, TENSORS(a), &(reduce_attr){from, to, keep}, sizeof(reduce_attr));
@@ -123,11 +123,11 @@ static void max_run(const op_run *r) {
 }
 
 const op_record record_max = {.name = "max",
-                       .onnx = "ReduceMax",
-                       .shape = reduce_shape,
-                       .grad = max_grad,
-                       .run = max_run,
-                       .flops = reduce_flops};
+                              .onnx = "ReduceMax",
+                              .shape = reduce_shape,
+                              .grad = max_grad,
+                              .run = max_run,
+                              .flops = reduce_flops};
 
 tensor *op_max(tensor *a, int axis, bool keep) {
   return reduce_axis(&record_max, a, axis, keep);
@@ -180,10 +180,10 @@ static void expand_run(const op_run *r) {
 }
 
 const op_record record_expand = {.name = "expand",
-                          .onnx = "Expand",
-                          .shape = expand_shape,
-                          .grad = expand_grad,
-                          .run = expand_run};
+                                 .onnx = "Expand",
+                                 .shape = expand_shape,
+                                 .grad = expand_grad,
+                                 .run = expand_run};
 
 tensor *op_expand(tensor *x, int64_t outer, int64_t n, int64_t inner, int rank,
                   const int64_t *dims, double factor) {

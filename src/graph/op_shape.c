@@ -37,10 +37,10 @@ static void reshape_grad(const node *n, tensor *const *dy) {
 }
 
 const op_record record_reshape = {.name = "reshape",
-                           .onnx = "Reshape",
-                           .flags = OP_ALIAS,
-                           .shape = reshape_shape,
-                           .grad = reshape_grad};
+                                  .onnx = "Reshape",
+                                  .flags = OP_ALIAS,
+                                  .shape = reshape_shape,
+                                  .grad = reshape_grad};
 
 tensor *op_reshape(tensor *a, int rank, const int64_t *dims) {
   reshape_attr attr = {.rank = rank};
@@ -102,10 +102,10 @@ static void transpose_run(const op_run *r) {
 }
 
 const op_record record_transpose = {.name = "transpose",
-                             .onnx = "Transpose",
-                             .shape = transpose_shape,
-                             .grad = transpose_grad,
-                             .run = transpose_run};
+                                    .onnx = "Transpose",
+                                    .shape = transpose_shape,
+                                    .grad = transpose_grad,
+                                    .run = transpose_run};
 
 tensor *op_transpose(tensor *a, const int *axes) {
   transpose_attr attr = {.rank = a->rank};
@@ -158,10 +158,10 @@ static void slice_run(const op_run *r) {
 }
 
 const op_record record_slice = {.name = "slice",
-                         .onnx = "Slice",
-                         .shape = slice_shape,
-                         .grad = slice_grad,
-                         .run = slice_run};
+                                .onnx = "Slice",
+                                .shape = slice_shape,
+                                .grad = slice_grad,
+                                .run = slice_run};
 
 tensor *op_slice(tensor *a, int axis, int64_t begin, int64_t end) {
   slice_attr attr = {.axis = axis < 0 ? axis + a->rank : axis, .begin = begin, .end = end};
@@ -199,10 +199,10 @@ static void slice_backward_run(const op_run *r) {
 }
 
 const op_record record_slice_backward = {.name = "slice_backward",
-                                  .onnx = "Pad",
-                                  .shape = slice_backward_shape,
-                                  .grad = slice_backward_grad,
-                                  .run = slice_backward_run};
+                                         .onnx = "Pad",
+                                         .shape = slice_backward_shape,
+                                         .grad = slice_backward_grad,
+                                         .run = slice_backward_run};
 
 /* ---- concat ---- */
 
@@ -254,10 +254,10 @@ static void concat_run(const op_run *r) {
 }
 
 const op_record record_concat = {.name = "concat",
-                          .onnx = "Concat",
-                          .shape = concat_shape,
-                          .grad = concat_grad,
-                          .run = concat_run};
+                                 .onnx = "Concat",
+                                 .shape = concat_shape,
+                                 .grad = concat_grad,
+                                 .run = concat_run};
 
 tensor *op_concat(tensor *const *parts, int n_parts, int axis) {
   REQUIRE(n_parts > 0 && parts[0], "op_concat: no parts");

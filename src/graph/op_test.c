@@ -206,7 +206,8 @@ CASE(attention_band) {
   return attend(g, 2, 7, 7, 4, 0, (attention_options){.n_heads = 2, .window = 2, .scale = 0.7});
 }
 CASE(attention_dropout) {
-  return attend(g, 2, 6, 6, 4, 1, (attention_options){.n_heads = 2, .causal = true, .dropout = 0.3});
+  return attend(g, 2, 6, 6, 4, 1,
+                (attention_options){.n_heads = 2, .causal = true, .dropout = 0.3});
 }
 CASE(attention_self) { /* q, k and v are one tensor: three gradients meet */
   tensor *x = P(g, "x", DIMS(2, 5, 4));

@@ -57,13 +57,13 @@ static void neg_grad(const node *n, tensor *const *dy) {
 }
 
 #define UNARY(NAME, ONNX, GRAD)                                                                    \
-  const op_record record_##NAME = {.name = #NAME,                                                         \
-                            .onnx = ONNX,                                                          \
-                            .in_place = 1,                                                         \
-                            .shape = unary_shape,                                                  \
-                            .grad = GRAD,                                                          \
-                            .run = unary_run,                                                      \
-                            .flops = unary_flops}
+  const op_record record_##NAME = {.name = #NAME,                                                  \
+                                   .onnx = ONNX,                                                   \
+                                   .in_place = 1,                                                  \
+                                   .shape = unary_shape,                                           \
+                                   .grad = GRAD,                                                   \
+                                   .run = unary_run,                                               \
+                                   .flops = unary_flops}
 UNARY(scale, NULL, scale_grad);
 UNARY(neg, "Neg", neg_grad);
 UNARY(exp, "Exp", unary_grad);
@@ -79,7 +79,8 @@ UNARY(sigmoid, "Sigmoid", unary_grad);
 UNARY(softplus, "Softplus", unary_grad);
 UNARY(clamp, "Clip", unary_grad);
 
-static tensor *unary_emit(const op_record *op, tensor *x, kernel_unary_op kernel, double p0, double p1) {
+static tensor *unary_emit(const op_record *op, tensor *x, kernel_unary_op kernel, double p0,
+                          double p1) {
   return node_emit(op, TENSORS(x), &(unary_attr){kernel, p0, p1}, sizeof(unary_attr));
 }
 
@@ -147,8 +148,8 @@ static void unary_backward_run(const op_run *r) {
 }
 
 const op_record record_unary_backward = {.name = "unary_backward",
-                                  .optional = 6,
-                                  .in_place = 1,
-                                  .shape = unary_backward_shape,
-                                  .run = unary_backward_run,
-                                  .flops = unary_flops};
+                                         .optional = 6,
+                                         .in_place = 1,
+                                         .shape = unary_backward_shape,
+                                         .run = unary_backward_run,
+                                         .flops = unary_flops};

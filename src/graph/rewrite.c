@@ -106,8 +106,8 @@ garam_status rewrite_fold(graph *g, garam_error *err) {
 /* ---- fusion ---- */
 
 /* The node becomes another op with the same first output. */
-static bool become(node *n, const op_record *op, tensor *const *inputs, int n_inputs, const void *attr,
-                   size_t attr_size) {
+static bool become(node *n, const op_record *op, tensor *const *inputs, int n_inputs,
+                   const void *attr, size_t attr_size) {
   graph *g = n->graph;
   tensor **in = arena_array(&g->arena, (size_t)n_inputs + 1, sizeof *in);
   void *copy = attr ? arena_alloc(&g->arena, attr_size) : NULL;
@@ -193,8 +193,8 @@ static node *backward_of(const graph *g, const node *a, const node *d) {
   return NULL;
 }
 
-/* unary_backward or dropout, as the kernel that gives the bias's gradient on the way; x NULL for the
- * identity, whose slope asks for nothing. */
+/* unary_backward or dropout, as the kernel that gives the bias's gradient on the way; x NULL for
+ * the identity, whose slope asks for nothing. */
 static void become_activation_backward(node *n, tensor *dy, tensor *x, kernel_unary_op kernel,
                                        const dropout_attr *dropout) {
   activation_attr attr = {.kernel = kernel};
