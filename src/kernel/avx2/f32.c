@@ -6,6 +6,7 @@
 #define REAL(fn) fn##f
 #define KERNEL_LANES 1
 #include "kernel/avx2/lanes.h"
+#define LANES_REAL_FMA(a, b, sum) _mm256_fmadd_ps(_mm256_set1_ps(a), b, sum)
 #include "kernel/ref/table.inc"
 
 void kernel_avx2_f32(kernel_table *t) {

@@ -4,6 +4,8 @@
 #if defined(__x86_64__)
 #define real double
 #define REAL(fn) fn
+#include <immintrin.h>
+#define LANES_REAL_FMA(a, b, sum) _mm256_fmadd_pd(_mm256_set1_pd(a), b, sum)
 #include "kernel/ref/table.inc"
 
 void kernel_avx2_f64(kernel_table *t) {
