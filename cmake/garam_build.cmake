@@ -114,6 +114,23 @@ function(garam_add_tests)
   endforeach()
 endfunction()
 
+# Examples stand on the public headers and the shared library alone, as a host's program does.
+function(garam_add_examples)
+  file(GLOB examples CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/examples/*.c)
+  foreach(example ${examples})
+    get_filename_component(name ${example} NAME_WE)
+    add_executable(example.${name} ${example})
+    target_compile_definitions(example.${name} PRIVATE _GNU_SOURCE)
+    target_compile_options(example.${name} PRIVATE -Wall -Wextra -Wpedantic -Werror)
+    target_link_libraries(example.${name} PRIVATE garam::garam)
+    if(GARAM_SANITIZE)
+      target_link_options(example.${name} PRIVATE -fsanitize=${GARAM_SANITIZE})
+    endif()
+    set_target_properties(example.${name} PROPERTIES OUTPUT_NAME ${name} C_STANDARD 11
+      RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/examples)
+  endforeach()
+endfunction()
+
 # libFuzzer targets: clang only, with the library's sources instrumented.
 function(garam_add_fuzzers)
   file(GLOB_RECURSE fuzzers CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/*_fuzz.c)

@@ -201,7 +201,7 @@ static void test_interrupt_and_resume(void **state) {
   bool interrupted = false;
   snprintf(args, sizeof args, train, "cut.safetensors", " --curve cut.jsonl");
   journey_start(j, args);
-  for (int i = 0; i < 600 && !interrupted; i++) { /* until the first epoch is there */
+  for (int i = 0; i < 6000 && !interrupted; i++) { /* until the first epoch is there */
     char path[256];
     struct stat info;
     journey_sleep_ms(20);
@@ -258,6 +258,53 @@ static void test_plain_table(void **state) {
   assert_true(strncmp(j->out, "row,", 4) == 0);
 }
 
+/* The script for bash knows the commands, the options of the model that is typed, and choices. */
+static void test_completion(void **state) {
+  static const struct {
+    const char *words, *wanted;
+  } cases[] = {
+      {"garam eval", "evaluate"},
+      {"garam train x.csv --hor", "--horizon"},
+      {"garam train x.csv --model transf", "transformer"},
+      {"garam train x.csv --model transformer --d-mo", "--d-model"},
+      {"garam train x.csv --label barr", "barrier"},
+      {"garam train x.csv --model transformer --preset sma", "small"},
+      {"garam bench ma", "machine"},
+  };
+  journey *j = *state;
+  journey_ok(j, "completion bash");
+  journey_write(j, "completion.bash", j->out, strlen(j->out));
+  for (size_t i = 0; i < COUNT_OF(cases); i++) {
+    char line[1024], answer[256] = "";
+    snprintf(line, sizeof line,
+             "PATH=$(dirname $GARAM_COMMAND):$PATH bash -c '. %s/completion.bash; COMP_WORDS=(%s); "
+             "COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _garam; echo ${COMPREPLY[@]}'",
+             j->folder, cases[i].words);
+    FILE *f = popen(line, "r");
+    assert_non_null(f);
+    if (!fgets(answer, sizeof answer, f)) answer[0] = 0;
+    pclose(f);
+    answer[strcspn(answer, "\n")] = 0;
+    if (strcmp(answer, cases[i].wanted) != 0)
+      fail_msg("%s: \"%s\", not \"%s\"", cases[i].words, answer, cases[i].wanted);
+  }
+}
+
+/* The example is a host: built on the public headers and the shared library. */
+static void test_example(void **state) {
+  journey *j = *state;
+  char line[512], text[2048];
+  snprintf(line, sizeof line,
+           "cd %s && $(dirname $GARAM_COMMAND)/examples/predict linear.safetensors market.csv",
+           j->folder);
+  FILE *f = popen(line, "r");
+  assert_non_null(f);
+  text[fread(text, 1, sizeof text - 1, f)] = 0;
+  assert_int_equal(pclose(f), 0);
+  assert_non_null(strstr(text, "classification: windows of 1 rows"));
+  assert_non_null(strstr(text, "flat"));
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_every_command_has_help),
@@ -267,6 +314,8 @@ int main(void) {
       cmocka_unit_test(test_train_evaluate_predict),
       cmocka_unit_test(test_ways_to_say_it),
       cmocka_unit_test(test_plain_table),
+      cmocka_unit_test(test_completion),
+      cmocka_unit_test(test_example),
       cmocka_unit_test(test_interrupt_and_resume),
   };
   return cmocka_run_group_tests_name("whole journeys", tests, setup, journey_teardown);
