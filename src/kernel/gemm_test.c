@@ -19,14 +19,9 @@ static rng draw;
 
 /* ---- every allocation of this process is counted, oneDNN's too (not under a sanitizer, which
  * has malloc for itself) ---- */
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(__SANITIZE_ADDRESS__) || defined(__clang__) /* clang's OpenMP allocates for itself */
 #define COUNTS_MALLOC 0
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define COUNTS_MALLOC 0
-#endif
-#endif
-#if !defined(COUNTS_MALLOC)
+#else
 #define COUNTS_MALLOC 1
 #endif
 
