@@ -5,6 +5,7 @@
 #include "api/settings.h"
 #include "base/thread.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -52,6 +53,7 @@ int cli_fail_usage(const cli *c, const garam_error *err) {
 int cli_flush_stdout(const cli *c) {
   (void)c;
   if (fflush(stdout) == 0 && !ferror(stdout)) return CLI_OK;
+  if (errno == EPIPE) return CLI_FAILED; /* the reader (head, less) has seen enough */
   fputs("garam: standard output: cannot write\n", stderr);
   return CLI_FAILED;
 }

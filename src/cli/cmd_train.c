@@ -12,7 +12,7 @@
 typedef struct watch {
   console_reading reading;
   int64_t started;      /* of fitting */
-  int n_epochs;         /* 0 until the first epoch has said it */
+  int n_epochs;         /* 0: not known before the first epoch has said it */
   double share0;        /* of the run that was done when fitting started (a resumed one) */
   bool heading_printed;
   fit_epoch held;       /* not printed yet, because the last line is so fresh */
@@ -146,6 +146,9 @@ static int train(cli *c, train_request *r) {
   r->seed = c->common.seed;
 
   watch w = {.reading = {"reading", clock_monotonic_ns()}, .share0 = -1};
+  const opt_row *epochs = opt_find(r->ops->options, r->ops->n_options, "epochs");
+  if (epochs && epochs->type == OPT_INT)
+    memcpy(&w.n_epochs, (const char *)r->learner + epochs->offset, sizeof w.n_epochs);
   const train_hooks hooks = {.on_read = on_read,
                              .on_rows = on_rows,
                              .on_epoch = on_epoch,

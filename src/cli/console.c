@@ -75,8 +75,10 @@ void console_bar(const char *label, double share0, double share, int64_t started
   if (console.bar_is_shown && now - console.bar_drawn < CLOCK_NS_PER_SECOND / 10) return;
   console.bar_drawn = now;
   char left[TEXT_SHORT] = "";
-  if (share > share0 && now - started > CLOCK_NS_PER_SECOND / 2)
-    text_duration(left, (int64_t)((double)(now - started) / (share - share0) * (1 - share)));
+  if (share > share0 && now - started > CLOCK_NS_PER_SECOND / 2) {
+    double ns = (double)(now - started) / (share - share0) * (1 - share);
+    text_duration(left, (int64_t)(ns / (double)CLOCK_NS_PER_SECOND + 1) * CLOCK_NS_PER_SECOND);
+  }
   bool unicode = console_unicode();
   int room = terminal_width() - (int)(strlen(label) + strlen(left) + strlen(tail)) - 16;
   int width = room < 0 ? 0 : room > 32 ? 32 : room;

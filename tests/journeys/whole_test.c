@@ -87,6 +87,84 @@ static void test_describe(void **state) {
   assert_non_null(strstr(j->out, "3,000 rows"));
 }
 
+/* The same bars, one of them with a column that knows the next close: only that one is caught. */
+static void test_audit(void **state) {
+  journey *j = *state;
+  char path[256], line[512];
+  journey_ok(j, "simulate --rows 2500 --seed 21 --out honest.csv --quiet");
+  journey_ok(j, "describe honest.csv --audit --json");
+  json_t *o = journey_json(j);
+  assert_int_equal(json_array_size(json_object_get(o, "leaks")), 0);
+  assert_true(json_is_true(json_object_get(o, "recompute")));
+  json_decref(o);
+
+  static char rows[2501][256];
+  int n = 0;
+  journey_path(path, j, "honest.csv");
+  FILE *f = fopen(path, "r");
+  while (n < 2501 && fgets(rows[n], sizeof *rows, f)) rows[n][strcspn(rows[n], "\n")] = 0, n++;
+  fclose(f);
+  assert_int_equal(n, 2501);
+  journey_path(path, j, "leaky.csv");
+  f = fopen(path, "w");
+  fprintf(f, "%s,signal\n", rows[0]);
+  for (int i = 1; i < n; i++) { /* close is the fifth field */
+    double close[2] = {0, 0};
+    for (int k = 0; k < 2; k++) {
+      snprintf(line, sizeof line, "%s", rows[i + k < n ? i + k : i]);
+      char *at = line;
+      for (int field = 0; field < 4; field++) at = strchr(at, ',') + 1;
+      close[k] = strtod(at, NULL);
+    }
+    fprintf(f, "%s,%.8f\n", rows[i], log(close[1] / close[0]));
+  }
+  fclose(f);
+  journey_ok(j, "describe leaky.csv --audit --json");
+  o = journey_json(j);
+  json_t *leaks = json_object_get(o, "leaks");
+  assert_true(json_array_size(leaks) >= 1);
+  assert_string_equal(json_string_value(json_object_get(json_array_get(leaks, 0), "column")),
+                      "signal");
+  json_decref(o);
+  journey_ok(j, "describe leaky.csv --audit");
+  assert_non_null(strstr(j->out, "signal"));
+  assert_non_null(strstr(j->out, "before you train"));
+}
+
+/* Validation on a file of its own, the curve as JSON lines, events for TensorBoard. */
+static void test_train_outputs(void **state) {
+  journey *j = *state;
+  journey_ok(j, "simulate --rows 1200 --seed 31 --out other.csv --quiet");
+  journey_ok(j, "train market.csv --valid other.csv --model mlp --hidden 8 --epochs 2 --out "
+                "mlp.safetensors --curve curve.jsonl --events events --json --quiet");
+  json_t *o = journey_json(j);
+  assert_int_equal(json_integer_value(json_object_get(o, "epochs")), 2);
+  assert_int_equal(json_array_size(json_object_get(o, "train_loss")), 2);
+  char path[256], line[1024];
+  journey_path(path, j, "curve.jsonl");
+  FILE *f = fopen(path, "r");
+  for (int i = 0; i < 2; i++) {
+    json_error_t error;
+    assert_non_null(fgets(line, sizeof line, f));
+    json_t *epoch = json_loads(line, 0, &error);
+    assert_int_equal(json_integer_value(json_object_get(epoch, "epoch")), i + 1);
+    double loss = json_number_value(json_object_get(epoch, "valid_loss"));
+    double same = json_number_value(json_array_get(json_object_get(o, "valid_loss"), (size_t)i));
+    assert_true(loss > 0 && fabs(loss - same) < 1e-12);
+    json_decref(epoch);
+  }
+  assert_null(fgets(line, sizeof line, f));
+  fclose(f);
+  json_decref(o);
+  journey_path(path, j, "events");
+  DIR *d = opendir(path);
+  assert_non_null(d);
+  int n = 0;
+  for (struct dirent *e; (e = readdir(d));) n += strstr(e->d_name, "tfevents") != NULL;
+  closedir(d);
+  assert_int_equal(n, 1);
+}
+
 static void test_train_evaluate_predict(void **state) {
   static const char *const train[] = {"model",      "rows",       "epochs",     "seconds",
                                       "train_loss", "valid_loss", "best_epoch", "parameters",
@@ -311,6 +389,8 @@ int main(void) {
       cmocka_unit_test(test_options_are_described),
       cmocka_unit_test(test_describe),
       cmocka_unit_test(test_simulate),
+      cmocka_unit_test(test_audit),
+      cmocka_unit_test(test_train_outputs),
       cmocka_unit_test(test_train_evaluate_predict),
       cmocka_unit_test(test_ways_to_say_it),
       cmocka_unit_test(test_plain_table),
