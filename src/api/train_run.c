@@ -76,44 +76,12 @@ size_t train_request_sets(opt_set sets[TRAIN_MAX_SETS], train_request *r) {
 
 /* ---- what a checkpoint belongs to -------------------------------------------------------------- */
 
-static garam_status column_digest(char out[IO_SHA256_TEXT], const column *c, size_t n_rows,
-                                  garam_error *err) {
-  switch (c->type) {
-  case COLUMN_F64: io_sha256(out, c->f64, n_rows * sizeof *c->f64); break;
-  case COLUMN_I64:
-  case COLUMN_TIME: io_sha256(out, c->i64, n_rows * sizeof *c->i64); break;
-  case COLUMN_CATEGORY: {
-    char codes[IO_SHA256_TEXT];
-    io_sha256(codes, c->code, n_rows * sizeof *c->code);
-    char *text = mem_strdup(codes);
-    for (size_t i = 0; text && i < c->n_names; i++) {
-      char *longer = mem_format("%s\n%s", text, c->names[i]);
-      mem_free(text);
-      text = longer;
-    }
-    if (!text) return fail_memory(err, 0);
-    io_sha256(out, text, strlen(text));
-    mem_free(text);
-    break;
-  }
-  }
-  return GARAM_OK;
-}
-
 /* Of everything that decides the weights: the values of the data, from wherever they came, and
  * every option but where output goes. */
 static garam_status fingerprint(char out[IO_SHA256_TEXT], train_request *r, const table *t,
                                 const table *valid, garam_error *err) {
-  garam_status status = GARAM_OK;
-  json_t *all = json_object(), *columns = json_array();
-  const table *both[] = {t, valid};
-  for (size_t k = 0; k < 2 && status == GARAM_OK; k++)
-    for (size_t i = 0; both[k] && i < both[k]->n_columns; i++) {
-      char digest[IO_SHA256_TEXT];
-      status = column_digest(digest, &both[k]->columns[i], both[k]->n_rows, err);
-      if (status != GARAM_OK) break;
-      json_array_append_new(columns, json_pack("[s, s]", both[k]->columns[i].name, digest));
-    }
+  json_t *all = json_object();
+  char digest[IO_SHA256_TEXT];
   opt_set sets[TRAIN_MAX_SETS];
   size_t n = train_request_sets(sets, r);
   for (size_t i = 1; i < n; i++) /* the first is where things are, and the model's name */
@@ -121,10 +89,14 @@ static garam_status fingerprint(char out[IO_SHA256_TEXT], train_request *r, cons
                         opt_to_json(sets[i].rows, sets[i].n_rows, sets[i].config));
   json_object_set_new(all, "model", json_string(r->model));
   json_object_set_new(all, "seed", json_integer(r->seed));
-  json_object_set_new(all, "columns", columns);
-  char *text = status == GARAM_OK ? json_text(all) : NULL;
+  pipeline_digest(digest, t);
+  json_object_set_new(all, "data", json_string(digest));
+  if (valid) {
+    pipeline_digest(digest, valid);
+    json_object_set_new(all, "valid", json_string(digest));
+  }
+  char *text = json_text(all);
   json_decref(all);
-  TRY(status);
   if (!text) return fail_memory(err, 0);
   io_sha256(out, text, strlen(text));
   mem_free(text);

@@ -58,6 +58,10 @@ const table_read_config *pipeline_read_config(const pipeline *p); /* of the trai
  * that *target (0.95) of those are right; 2 when none is. Regression: *target is 0. */
 double pipeline_threshold(const pipeline *p, double *target);
 
+/* SHA-256 of a table's columns: their names, types and values. What tells evaluate that a table is
+ * the one trained on, wherever it was read from. */
+void pipeline_digest(char out[65], const table *t);
+
 /* The repair that the training table was given (--repair), for a table that is to be treated the
  * same. *out is NULL when none was asked for. Without `labelled`, rows are not dropped for a
  * missing target. */

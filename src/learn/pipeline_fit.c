@@ -126,7 +126,7 @@ garam_status pipeline_repair(table **out, const pipeline *p, const table *t, boo
   return status;
 }
 
-/* SHA-256 of the SHA-256 of each column's name and values. */
+/* A chain of SHA-256 over each column's type, values, name, and names of categories. */
 void pipeline_digest(char out[65], const table *t) {
   char text[200], chain[IO_SHA256_TEXT] = "";
   for (size_t i = 0; i < t->n_columns; i++) {
@@ -498,12 +498,9 @@ static garam_status check_config(pipeline *p, garam_error *err) {
 /* What a checkpoint must have been made of to be gone on from. */
 static garam_status fingerprint(char out[65], const pipeline *p, garam_error *err) {
   json_t *options = opt_to_json(p->ops->options, p->ops->n_options, p->learner_config);
-  json_t *steps = opt_to_json(pipeline_options, pipeline_n_options, &p->config);
-  json_t *all = json_pack("{s:o, s:o, s:s, s:s, s:s, s:I, s:I, s:I}", "options", options,
-                          "pipeline", steps, "learner", p->ops->name, "data", p->digest, "valid",
-                          p->valid_digest, "seed", (json_int_t)p->config.seed, "train",
-                          (json_int_t)p->train.rows, "features",
-                          (json_int_t)p->shape.n_features);
+  json_t *all = json_pack("{s:o, s:o, s:s, s:s, s:s, s:I}", "options", options, "pipeline",
+                          manifest_options(&p->config), "learner", p->ops->name, "data", p->digest,
+                          "valid", p->valid_digest, "seed", (json_int_t)p->config.seed);
   char *text = all ? json_text(all) : NULL;
   json_decref(all);
   if (!text) return fail_memory(err, 64);

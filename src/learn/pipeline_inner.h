@@ -74,7 +74,6 @@ garam_status pipeline_warn(pipeline *p, garam_error *err, const char *format, ..
     __attribute__((format(printf, 3, 4)));
 garam_status names_copy(char ***out, char *const *names, size_t n, garam_error *err);
 void names_free(char **names, size_t n);
-void pipeline_digest(char out[65], const table *t); /* of names, types and values */
 
 /* ---- from a table to a dataset: pipeline_market.c, pipeline_table.c -------------------------- */
 
@@ -99,6 +98,7 @@ garam_status pipeline_weights(dataset *d, const pipeline *p, const table *t, boo
 /* ---- pipeline_manifest.c---------------------------------------------------------------------------- */
 
 garam_status manifest_build(pipeline *p, garam_error *err);
+json_t *manifest_options(const pipeline_config *c); /* of every set of rows, by name */
 /* Fills p (ops, config, shape, names, calibration, record) from a file's manifest; everything in
  * it is checked. */
 garam_status manifest_parse(pipeline *p, json_t *manifest, const char *where, garam_error *err);

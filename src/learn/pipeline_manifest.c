@@ -50,7 +50,7 @@ static json_t *counts_to_json(const size_t *counts, size_t n) {
   return array;
 }
 
-static json_t *options_to_json(const pipeline_config *c) {
+json_t *manifest_options(const pipeline_config *c) {
   json_t *object = json_object();
   for (size_t i = 0; object && i < COUNT_OF(sets); i++)
     if (json_object_set_new(object, sets[i].key,
@@ -112,7 +112,7 @@ garam_status manifest_build(pipeline *p, garam_error *err) {
   json_t *m = json_pack("{s:i, s:s, s:s, s:s, s:I}", "format", PIPELINE_FORMAT, "garam",
                         GARAM_VERSION, "task", task_names[p->shape.task], "kind",
                         p->market ? "market" : "table", "seed", (json_int_t)p->config.seed);
-  bool ok = m && put(m, "options", options_to_json(&p->config)) &&
+  bool ok = m && put(m, "options", manifest_options(&p->config)) &&
             put(m, "learner",
                 json_pack("{s:s, s:o, s:I}", "name", p->ops->name, "options",
                           opt_to_json(p->ops->options, p->ops->n_options, p->learner_config),
