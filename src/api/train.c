@@ -24,7 +24,7 @@ static garam_status result_text(char **out, const json_t *result, garam_error *e
   return *out ? GARAM_OK : fail_memory(err, 0);
 }
 
-/* ---- garam_train --------------------------------------------------------------------------- */
+/* ---- garam_train ----------------------------------------------------------------------- */
 
 typedef struct host {
   garam_progress_fn progress;
@@ -88,7 +88,7 @@ garam_status garam_train(const char *config, garam_progress_fn progress, void *c
   return status;
 }
 
-/* ---- garam_evaluate -------------------------------------------------------------------------- */
+/* ---- garam_evaluate -------------------------------------------------------------------- */
 
 garam_status garam_evaluate(const char *model_path, const char *data, const char *config,
                             char **result_json, garam_error *err) {

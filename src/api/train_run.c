@@ -74,7 +74,7 @@ size_t train_request_sets(opt_set sets[TRAIN_MAX_SETS], train_request *r) {
   return COUNT_OF(all);
 }
 
-/* ---- what a checkpoint belongs to -------------------------------------------------------------- */
+/* ---- what a checkpoint belongs to ------------------------------------------------------ */
 
 /* Of everything that decides the weights: the values of the data, from wherever they came, and
  * every option but where output goes. */
@@ -126,7 +126,7 @@ static void remove_checkpoint(const char *folder) {
   rmdir(folder);
 }
 
-/* ---- the run --------------------------------------------------------------------------------------- */
+/* ---- the run --------------------------------------------------------------------------- */
 
 typedef struct run {
   const train_hooks *hooks;

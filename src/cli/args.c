@@ -24,7 +24,7 @@ static const opt_row common_options[] = {
     {"quiet", OPT_BOOL, OPT_AT(cli_common, quiet), .help = "say nothing but errors on stderr"},
 };
 
-/* ---- messages ---------------------------------------------------------------------------- */
+/* ---- messages -------------------------------------------------------------------------- */
 
 int cli_usage(const cli *c, const char *format, ...) {
   console_bar_clear();
@@ -70,7 +70,7 @@ int cli_print_json(const cli *c, json_t *object) {
   return cli_flush_stdout(c);
 }
 
-/* ---- what stands on the line -------------------------------------------------------------- */
+/* ---- what stands on the line ----------------------------------------------------------- */
 
 static bool is_flag(const char *arg, const char *name, const char **value) {
   if (strncmp(arg, "--", 2) != 0) return false;
@@ -127,7 +127,7 @@ void cli_add(cli *c, const char *title, const opt_row *rows, size_t n_rows, void
   cli_add_filled(c, &(opt_set){title, rows, n_rows, config});
 }
 
-/* ---- help ---------------------------------------------------------------------------------- */
+/* ---- help ------------------------------------------------------------------------------ */
 
 static bool row_is_hidden(const cli *c, size_t set, const opt_row *row) {
   for (size_t i = 0; i < set; i++)
@@ -182,7 +182,7 @@ static void print_help(cli *c) {
   }
 }
 
-/* ---- parsing ------------------------------------------------------------------------------- */
+/* ---- parsing --------------------------------------------------------------------------- */
 
 int cli_parse(cli *c, int min_operands, int max_operands) {
   cli_add(c, "Common", common_options, COUNT_OF(common_options), &c->common);

@@ -89,7 +89,7 @@ int cli_fail_usage(const cli *c, const garam_error *err);
 int cli_print_json(const cli *c, json_t *object);
 int cli_flush_stdout(const cli *c);
 
-/* ---- console.c --------------------------------------------------------------------------- */
+/* ---- console.c ------------------------------------------------------------------------- */
 
 void console_init(const cli_common *common); /* installs the log receiver */
 bool console_unicode(void);                  /* may stderr and stdout show it? */
@@ -126,7 +126,7 @@ char *text_time(char out[TEXT_SHORT], int64_t ns);
 char *text_number(char out[TEXT_SHORT], double value); /* six significant digits */
 double json_f64(const json_t *object, const char *key); /* NaN when it is absent or null */
 
-/* ---- signals.c --------------------------------------------------------------------------- */
+/* ---- signals.c ------------------------------------------------------------------------- */
 
 /* From now on Ctrl-C and SIGTERM are noted, not obeyed; a second one ends the process. */
 void signals_note(void);

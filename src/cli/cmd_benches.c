@@ -1,5 +1,5 @@
-/* garam bench: how fast this machine is, how long a training step and a prediction take. (A file that
- * ends in _bench.c would not be part of the command.) */
+/* garam bench: how fast this machine is, how long a training step and a prediction take. (A file
+ * that ends in _bench.c would not be part of the command.) */
 #include "cli/commands.h"
 
 #include "base/clock.h"
@@ -14,7 +14,7 @@
 #include <math.h>
 #include <string.h>
 
-/* ---- machine ------------------------------------------------------------------------------------ */
+/* ---- machine --------------------------------------------------------------------------- */
 
 static int run_machine(cli *c) {
   int code = cli_parse(c, 1, 1);
@@ -30,7 +30,7 @@ static int run_machine(cli *c) {
   return cli_flush_stdout(c);
 }
 
-/* ---- step ------------------------------------------------------------------------------------------ */
+/* ---- step ------------------------------------------------------------------------------ */
 
 typedef struct step_config {
   transformer_config model;
@@ -106,7 +106,7 @@ static int run_step(cli *c) {
   return code;
 }
 
-/* ---- infer and predict ------------------------------------------------------------------------------- */
+/* ---- infer and predict ----------------------------------------------------------------- */
 
 static int print_latency(const cli *c, json_t *o) {
   if (c->common.json) return cli_print_json(c, o);
@@ -215,7 +215,7 @@ done:
   return code;
 }
 
-/* ---- parity --------------------------------------------------------------------------------------------- */
+/* ---- parity ---------------------------------------------------------------------------- */
 
 typedef struct parity_config {
   probe_config probe;
@@ -252,7 +252,7 @@ static int run_parity(cli *c) {
   return cli_flush_stdout(c);
 }
 
-/* ---- which -------------------------------------------------------------------------------------------------- */
+/* ---- which ----------------------------------------------------------------------------- */
 
 static const struct {
   const char *name, *usage, *summary;

@@ -56,7 +56,7 @@ static void warn(findings *f, const char *format, ...) {
     f->warnings[f->n_warnings++] = copy;
 }
 
-/* ---- finding out ----------------------------------------------------------------------------- */
+/* ---- finding out ----------------------------------------------------------------------- */
 
 static garam_status audit(findings *f, const describe_config *config, uint64_t seed,
                           garam_error *err) {
@@ -136,7 +136,8 @@ static void collect_warnings(findings *f) {
     warn(f, "%zu price jump%s like %s: returns and labels across %s are wrong; adjust the prices "
             "first",
          n_splits, n_splits == 1 ? " looks" : "s look",
-         n_splits == 1 ? "an unadjusted split" : "unadjusted splits", n_splits == 1 ? "it" : "them");
+         n_splits == 1 ? "an unadjusted split" : "unadjusted splits",
+         n_splits == 1 ? "it" : "them");
   if (n_jumps > n_splits)
     warn(f, "%zu other jump%s of the price: bad rows, missing days, or news", n_jumps - n_splits,
          n_jumps - n_splits == 1 ? "" : "s");
@@ -148,7 +149,7 @@ static void collect_warnings(findings *f) {
   if (f->not_market[0]) warn(f, "not read as a market: %s", f->not_market);
 }
 
-/* ---- JSON -------------------------------------------------------------------------------------- */
+/* ---- JSON ------------------------------------------------------------------------------ */
 
 static json_t *jumps_json(const findings *f) {
   json_t *list = json_array();
@@ -195,7 +196,7 @@ static int print_json(const cli *c, findings *f) {
   return cli_print_json(c, o);
 }
 
-/* ---- for people ---------------------------------------------------------------------------------- */
+/* ---- for people ------------------------------------------------------------------------ */
 
 static void print_time(const findings *f) {
   const table *t = f->t;

@@ -20,7 +20,7 @@ static const opt_row evaluate_rows[] = {
      .help = "HTML file to write: scores, curves, reliability, confusion, equity, provenance"},
 };
 
-/* ---- for people ------------------------------------------------------------------------------- */
+/* ---- for people ------------------------------------------------------------------------ */
 
 /* Four decimals, or three digits where those would show nothing: squared returns are small. */
 static char *plain(char out[TEXT_SHORT], double value) {
@@ -55,12 +55,13 @@ static void print_scores(const json_t *scores) {
              {"auc", "AUC", false},          {"log_loss", "log loss", false},
              {"mse", "mse", false},          {"mae", "mae", false},
              {"r2", "r2", false},            {"ndcg", "ndcg", false}};
+  const json_t *intervals = json_object_get(scores, "interval");
   size_t used[COUNT_OF(all)], n = 0;
   bool sure[COUNT_OF(all)];
   char align[2 * COUNT_OF(all) + 2] = "l";
   for (size_t i = 0; i < COUNT_OF(all); i++) {
     if (!json_is_number(json_object_get(scores, all[i].key))) continue;
-    sure[n] = json_array_size(json_object_get(json_object_get(scores, "interval"), all[i].key)) == 2;
+    sure[n] = json_array_size(json_object_get(intervals, all[i].key)) == 2;
     strcat(align, sure[n] ? "rr" : "r");
     used[n++] = i;
   }
@@ -138,7 +139,7 @@ static int print_text(const cli *c, const evaluate_command *config, const json_t
   return cli_flush_stdout(c);
 }
 
-/* ---- the command ---------------------------------------------------------------------------------- */
+/* ---- the command ----------------------------------------------------------------------- */
 
 /* The line as it was typed, for the report. NULL when memory is out. */
 static char *command_line(const cli *c) {

@@ -19,7 +19,7 @@ static struct {
   int64_t bar_drawn;
 } console;
 
-/* ---- stderr -------------------------------------------------------------------------------- */
+/* ---- stderr ---------------------------------------------------------------------------- */
 
 static void on_log(void *context, garam_log_level level, const char *line) {
   (void)context;
@@ -84,7 +84,8 @@ void console_bar(const char *label, double share0, double share, int64_t started
   int width = room < 0 ? 0 : room > 32 ? 32 : room;
   int full = (int)(share * width);
   fprintf(stderr, "\r%s ", label);
-  for (int i = 0; i < width; i++) fputs(i < full ? (unicode ? "━" : "#") : (unicode ? "─" : "."), stderr);
+  const char *done = unicode ? "━" : "#", *rest = unicode ? "─" : ".";
+  for (int i = 0; i < width; i++) fputs(i < full ? done : rest, stderr);
   fprintf(stderr, " %3.0f %%", 100 * share);
   if (left[0]) fprintf(stderr, "  %s left", left);
   fprintf(stderr, "  %s\033[K", tail);
@@ -99,7 +100,7 @@ void console_read_progress(void *context, uint64_t done, uint64_t total) {
   console_bar(r->label, 0, (double)done / (double)total, r->started, "");
 }
 
-/* ---- tables of text -------------------------------------------------------------------------- */
+/* ---- tables of text -------------------------------------------------------------------- */
 
 enum { TABLE_MAX_COLUMNS = 16 };
 
@@ -200,7 +201,7 @@ void text_table_print(text_table *t, FILE *out, int indent) {
   mem_free(t);
 }
 
-/* ---- numbers for people ------------------------------------------------------------------------ */
+/* ---- numbers for people ---------------------------------------------------------------- */
 
 char *text_count(char out[TEXT_SHORT], uint64_t n) {
   char digits[32];

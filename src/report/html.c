@@ -52,7 +52,8 @@ static const char style_charts[] =
     "figcaption span{color:var(--soft);font-size:13px;margin-right:12px;white-space:nowrap}\n"
     "figcaption i{display:inline-block;width:14px;height:3px;border-radius:2px;margin:0 5px 3px 0;"
     "vertical-align:middle}\n"
-    "i.s3{background:var(--bad)}.rule.s3{stroke:var(--bad)}i.s0{background:var(--stone)}i.s1{background:var(--river)}i.s2{background:var(--clay)}\n"
+    "i.s0{background:var(--stone)}i.s1{background:var(--river)}i.s2{background:var(--clay)}"
+    "i.s3{background:var(--bad)}.rule.s3{stroke:var(--bad)}\n"
     "svg{display:block;width:100%;height:auto;overflow:visible;font:12px ui-sans-serif,system-ui,"
     "sans-serif}\n"
     "svg text{fill:var(--soft);font-variant-numeric:tabular-nums}.end{text-anchor:end}"
@@ -103,7 +104,7 @@ static bool put_moment(char out[PAGE_NUMBER], const char *text) {
   return true;
 }
 
-/* ---- headline ----------------------------------------------------------------------------------- */
+/* ---- headline -------------------------------------------------------------------------- */
 
 static void put_headline(page *p, const json_t *scores, const json_t *manifest) {
   char a[PAGE_NUMBER], b[PAGE_NUMBER];
@@ -172,7 +173,7 @@ static void put_verdict(page *p, const json_t *scores) {
   page_put(p, "</div>\n");
 }
 
-/* ---- scores --------------------------------------------------------------------------------------- */
+/* ---- scores ---------------------------------------------------------------------------- */
 
 typedef struct score {
   const char *key, *title;
@@ -339,7 +340,7 @@ static void put_backtest(page *p, const json_t *scores) {
   }
 }
 
-/* ---- provenance -------------------------------------------------------------------------------------- */
+/* ---- provenance ------------------------------------------------------------------------ */
 
 static void put_json_value(page *p, const json_t *value) {
   if (json_is_string(value)) {
@@ -436,7 +437,7 @@ static void put_provenance(page *p, const json_t *scores, const json_t *manifest
   if (json_is_object(manifest)) put_manifest(p, manifest);
 }
 
-/* ---- the whole ----------------------------------------------------------------------------------------- */
+/* ---- the whole ------------------------------------------------------------------------- */
 
 char *report_html(const json_t *scores, const json_t *manifest, const char *command) {
   page p = {0};

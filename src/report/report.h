@@ -19,7 +19,12 @@ garam_status report_write(const char *path, const json_t *scores, const json_t *
 char *report_html(const json_t *scores, const json_t *manifest, const char *command);
 
 /* Is it better than the best baseline, worse, or is that not known? */
-typedef enum verdict { VERDICT_UNKNOWN, VERDICT_BETTER, VERDICT_NO_EVIDENCE, VERDICT_WORSE } verdict;
+typedef enum verdict {
+  VERDICT_UNKNOWN,
+  VERDICT_BETTER,
+  VERDICT_NO_EVIDENCE,
+  VERDICT_WORSE,
+} verdict;
 enum { VERDICT_TEXT = 512 };
 verdict report_verdict(char out[VERDICT_TEXT], const json_t *scores);
 /* What acting on it would have brought, beside buy-and-hold; false without a backtest. */

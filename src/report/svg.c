@@ -15,7 +15,7 @@ typedef struct ticks {
   char text[MAX_TICKS][PAGE_NUMBER];
 } ticks;
 
-/* ---- ticks ---------------------------------------------------------------------------------- */
+/* ---- ticks ----------------------------------------------------------------------------- */
 
 static double nice_step(double span, int wanted, bool whole) {
   double rough = span / wanted, scale = pow(10, floor(log10(rough)));
@@ -132,7 +132,7 @@ static ticks find_ticks(axis *a, int wanted) {
   return t;
 }
 
-/* ---- the frame --------------------------------------------------------------------------------- */
+/* ---- the frame ------------------------------------------------------------------------- */
 
 double svg_x(const svg *s, double value) {
   return s->left + (value - s->x.low) / (s->x.high - s->x.low) * (s->right - s->left);
@@ -204,7 +204,7 @@ void svg_end(svg *s, const char *note) {
   page_put(s->p, "</figure>\n");
 }
 
-/* ---- marks ---------------------------------------------------------------------------------------- */
+/* ---- marks ----------------------------------------------------------------------------- */
 
 static void point(svg *s, bool *open, double x, double y) {
   page_printf(s->p, "%s%.1f %.1f", *open ? "L" : "M", svg_x(s, x), svg_y(s, y));

@@ -31,7 +31,7 @@ typedef struct svg_legend {
   const char *text;
 } svg_legend;
 
-/* `wide`: the page's whole width; else half of it. The note (may be NULL) stands under the chart. */
+/* `wide`: the page's whole width; else half of it. The note (or NULL) stands under the chart. */
 void svg_begin(svg *s, page *p, const char *title, bool wide, axis x, axis y,
                const svg_legend *legend, size_t n_legend);
 void svg_end(svg *s, const char *note);
@@ -47,7 +47,7 @@ void svg_rule_y(svg *s, const char *mark, double y);
 void svg_rule_x(svg *s, const char *mark, double x);
 void svg_bar(svg *s, const char *mark, double x0, double x1, double y, const char *tip);
 
-/* ---- the charts: each draws nothing and returns false when its data is not there -------------- */
+/* ---- the charts: each draws nothing and returns false when its data is not there ------- */
 bool svg_curves(page *p, const json_t *detail);       /* svg_curves.c */
 bool svg_reliability(page *p, const json_t *detail);  /* svg_reliability.c */
 bool svg_coverage(page *p, const json_t *scores);     /* svg_coverage.c */

@@ -83,7 +83,10 @@ static int setup(void **state) {
   journey *j = *state;
   unsigned char noise[3000];
   uint32_t r = 7;
-  for (size_t i = 0; i < sizeof noise; i++) noise[i] = (unsigned char)((r = r * 1664525u + 1013904223u) >> 24);
+  for (size_t i = 0; i < sizeof noise; i++) {
+    r = r * 1664525u + 1013904223u;
+    noise[i] = (unsigned char)(r >> 24);
+  }
   journey_write(j, "binary.csv", noise, sizeof noise);
   write_text(j, "empty.csv", "");
   write_text(j, "head.csv", head);
