@@ -14,6 +14,13 @@ enum {
   WORTH_THREADS = 32768, /* items of work below which waking a thread costs more than it gives */
 };
 
+/* Before a short loop with a constant count whose arrays are to live in registers. */
+#if defined(__clang__)
+#define UNROLL _Pragma("unroll")
+#else
+#define UNROLL _Pragma("GCC unroll 8")
+#endif
+
 /* Loop over independent iterations, on threads when `work` items are worth it. */
 #define PRAGMA_(text) _Pragma(#text)
 #define PRAGMA(text) PRAGMA_(text)
