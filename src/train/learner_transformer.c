@@ -18,14 +18,14 @@ static const opt_row options[] = {
 
 /* tiny trains in seconds on two cores, small in a few minutes; base is the published size. */
 static const learner_preset presets[] = {
-    {"tiny", (const char *const[]){"d-model=32", "heads=4", "layers=2", "d-ff=64", "seq=32",
-                                   "batch=64", "learning-rate=2e-3", "schedule=cosine",
-                                   "epochs=15", "steps-per-epoch=200", "patience=5", "norm=pre",
-                                   NULL}},
+    {"tiny", (const char *const[]){"d-model=32", "heads=2", "layers=2", "d-ff=64", "seq=32",
+                                   "norm=pre", "pooling=last", "dropout=0.05", "batch=64",
+                                   "learning-rate=2e-3", "schedule=cosine", "epochs=15",
+                                   "steps-per-epoch=200", "patience=5", NULL}},
     {"small", (const char *const[]){"d-model=64", "heads=4", "layers=2", "d-ff=256", "seq=64",
-                                    "batch=64", "learning-rate=1e-3", "schedule=cosine",
-                                    "epochs=15", "steps-per-epoch=200", "patience=5", "norm=pre",
-                                    NULL}},
+                                    "norm=pre", "pooling=last", "batch=64", "learning-rate=1e-3",
+                                    "schedule=cosine", "epochs=15", "steps-per-epoch=200",
+                                    "patience=5", NULL}},
     {"base", (const char *const[]){NULL}},
     {NULL, NULL},
 };
