@@ -110,7 +110,7 @@ function(garam_add_tests)
       C_STANDARD 11 C_EXTENSIONS OFF)
     add_test(NAME ${target} COMMAND ${target} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
     set_tests_properties(${target} PROPERTIES TIMEOUT 600 ENVIRONMENT
-      "GARAM_COMMAND=${PROJECT_BINARY_DIR}/garam;GARAM_SOURCE=${PROJECT_SOURCE_DIR}")
+      "GARAM_COMMAND=${PROJECT_BINARY_DIR}/garam;GARAM_SOURCE=${PROJECT_SOURCE_DIR};OMP_WAIT_POLICY=passive")
   endforeach()
 endfunction()
 

@@ -31,15 +31,6 @@ static int shards_of(const gemm_shape *s) {
   return (int)(shards < MAX_SHARDS ? shards : MAX_SHARDS);
 }
 
-/* The most threads that oneDNN may have for a product without dividing its K among them: each
- * then has output enough. Measured; the test of thread counts walks shapes on both sides. */
-static int threads_of(const gemm_shape *s) {
-  int threads = thread_count();
-  if (s->k < 512) return threads;
-  int64_t most = s->m * s->n * s->batch / (128 * 256);
-  return most < 1 ? 1 : most < threads ? (int)most : threads;
-}
-
 static garam_status shape_complete(gemm_shape *s, garam_error *err) {
   if (s->real_size != sizeof(float) && s->real_size != sizeof(double))
     return fail(err, GARAM_INVALID, "product: real_size is %zu, expected 4 or 8", s->real_size);
@@ -72,6 +63,15 @@ static garam_status shape_complete(gemm_shape *s, garam_error *err) {
 }
 
 #if defined(GARAM_HAVE_ONEDNN)
+/* The most threads that oneDNN may have for a product without dividing its K among them: each
+ * then has output enough. Measured; the test of thread counts walks shapes on both sides. */
+static int threads_of(const gemm_shape *s) {
+  int threads = thread_count();
+  if (s->k < 512) return threads;
+  int64_t most = s->m * s->n * s->batch / (128 * 256);
+  return most < 1 ? 1 : most < threads ? (int)most : threads;
+}
+
 /* Prepares shape.k cut into n_shards; without oneDNN's help nothing is prepared. */
 static garam_status prepare_onednn(gemm_plan *p, garam_error *err) {
   if (p->shape.real_size != sizeof(float)) return GARAM_OK;

@@ -229,9 +229,9 @@ void onednn_product_run(onednn_product *p, float *c, const float *a, const float
   if (p->bias) STEP(dnnl_memory_set_data_handle(p->bias, row.out));
   if (p->scratch_bytes) STEP(dnnl_memory_set_data_handle(p->scratch, scratch));
   int before = omp_get_max_threads();
-  if (before != p->threads) omp_set_num_threads(p->threads);
+  if (before > p->threads) omp_set_num_threads(p->threads);
   STEP(dnnl_primitive_execute(p->primitive, stream, p->n_args, p->args));
-  if (before != p->threads) omp_set_num_threads(before);
+  if (before > p->threads) omp_set_num_threads(before);
   REQUIRE(status == dnnl_success, "oneDNN could not run a product that it had prepared (status %d)",
           (int)status);
 }

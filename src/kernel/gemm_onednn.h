@@ -6,7 +6,7 @@
 
 typedef struct onednn_product onednn_product;
 
-/* Prepared for `threads` threads, and always run with as many. `shape` has its defaults filled in;
+/* Prepared for `threads` threads, and run with at most as many. `shape` has its defaults filled in;
  * not both a bias and an alpha. GARAM_UNSUPPORTED when oneDNN has no way to do it. */
 garam_status onednn_product_new(onednn_product **out, const gemm_shape *shape, int threads,
                                 garam_error *err);

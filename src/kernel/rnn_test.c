@@ -1,4 +1,6 @@
-/* Recurrent nets: one step by hand, and the float path (products by oneDNN) against the double. */
+/* Recurrent nets: one step by hand, the float path (products by oneDNN) against the
+ * double, and memory that runs out while planning. */
+#include "kernel/conv.h"
 #include "kernel/rnn.h"
 
 #include "base/mem.h"
@@ -8,6 +10,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -150,11 +153,60 @@ static void missing_is_zero(void **state) {
   }
 }
 
+/* ---- every allocation fails in turn, until planning succeeds ---- */
+
+typedef struct failing {
+  int left, live;
+} failing;
+
+static void *failing_resize(void *context, void *ptr, size_t size) {
+  failing *f = context;
+  if (size == 0) {
+    if (ptr) f->live--;
+    free(ptr);
+    return NULL;
+  }
+  if (f->left-- <= 0) return NULL;
+  if (!ptr) f->live++;
+  return realloc(ptr, size);
+}
+
+static garam_status plan_all(garam_error *err) {
+  rnn_plan *rnn = NULL;
+  conv1d_plan *conv = NULL;
+  rnn_shape lstm = {RNN_LSTM, sizeof(float), 2, 3, 2, 2};
+  conv1d_shape taps = {sizeof(double), 2, 7, 3, 3, 2, 1, 1, 2, 0, true};
+  garam_status status = rnn_plan_new(&rnn, &lstm, true, err);
+  if (status == GARAM_OK) status = conv1d_plan_new(&conv, &taps, true, err);
+  rnn_plan_free(rnn);
+  conv1d_plan_free(conv);
+  return status;
+}
+
+static void memory_runs_out(void **state) {
+  (void)state;
+  garam_error err;
+  bool planned = false;
+  for (int n = 0; n < 200 && !planned; n++) {
+    failing f = {.left = n};
+    garam_set_allocator(&(garam_allocator){failing_resize, &f});
+    garam_status status = plan_all(&err);
+    garam_set_allocator(NULL);
+    assert_int_equal(f.live, 0);
+    assert_true(status == GARAM_OK || status == GARAM_NO_MEMORY);
+    planned = status == GARAM_OK;
+    assert_true(planned || n < 199);
+    if (n == 0) assert_false(planned);
+  }
+  assert_true(planned);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(one_step_by_hand),
       cmocka_unit_test(float_agrees_with_double),
       cmocka_unit_test(missing_is_zero),
+      cmocka_unit_test(memory_runs_out),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
