@@ -150,7 +150,7 @@ done:
   return status;
 }
 
-/* ---- predictions ------------------------------------------------------------------------------ */
+/* ---- predictions ----------------------------------------------------------------------------- */
 
 static garam_status predict(evaluation *e, garam_error *err) {
   size_t n = e->n, k = (size_t)pipeline_n_outputs(e->p);

@@ -319,11 +319,55 @@ static void test_valid_table(void **state) {
   table_free(test);
 }
 
+/* ---- every allocation fails in turn ---------------------------------------------------------- */
+
+static long allocations_left;
+
+static void *failing_resize(void *context, void *ptr, size_t size) {
+  (void)context;
+  if (size == 0) {
+    free(ptr);
+    return NULL;
+  }
+  if (allocations_left-- <= 0) return NULL;
+  return realloc(ptr, size);
+}
+
+static void test_no_memory(void **state) {
+  (void)state;
+  static const garam_allocator failing = {failing_resize, NULL};
+  allocations_left = 1L << 40;
+  garam_set_allocator(&failing);
+  table *t = market(400, 1, false, true);
+  pipeline_config config = pipeline_config_default();
+  pipeline *p = fit(t, &config, 1);
+  evaluate_config c = settings();
+  c.bootstrap = 5;
+  bool done = false;
+  for (long n = 0; !done && n < 100000; n += n < 60 ? 1 : 3) {
+    garam_error err = {0};
+    json_t *r;
+    allocations_left = n;
+    garam_status status = pipeline_evaluate(&r, p, t, &c, &err);
+    allocations_left = 1L << 40;
+    done = status == GARAM_OK;
+    if (!done && (status != GARAM_NO_MEMORY || r))
+      fail_msg("allocation %ld: %s: %s", n, garam_status_name(status), err.message);
+    if (done && isnan(at(r, "accuracy"))) done = false;
+    json_decref(r);
+  }
+  pipeline_free(p);
+  table_free(t);
+  garam_set_allocator(NULL);
+  assert_true(done);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_market),        cmocka_unit_test(test_chance),
       cmocka_unit_test(test_bayes),         cmocka_unit_test(test_market_values),
       cmocka_unit_test(test_plain),         cmocka_unit_test(test_valid_table),
+      cmocka_unit_test(test_no_memory),
   };
   return cmocka_run_group_tests(tests, setup, NULL);
 }

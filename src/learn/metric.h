@@ -9,7 +9,7 @@
 int metric_top(const float *p, int k); /* the class of the largest probability */
 
 double metric_accuracy(const float *p, const int32_t *y, size_t n, int k);
-double metric_macro_f1(const float *p, const int32_t *y, size_t n, int k); /* over classes seen in y or predicted */
+double metric_macro_f1(const float *p, const int32_t *y, size_t n, int k); /* of classes seen */
 double metric_macro_f1_of(const size_t *confusion, int k);
 /* Mean of -log p, p no smaller than 1e-15. */
 double metric_log_loss(const float *p, const int32_t *y, const float *weight, size_t n, int k);
@@ -25,7 +25,8 @@ void metric_reliability(metric_bin *out, const float *p, const int32_t *y, size_
                         int bins);
 void metric_confusion(size_t *counts /* (K,K) true x predicted */, const float *p, const int32_t *y,
                       size_t n, int k);
-/* Area under the ROC curve: the chance that a positive (y = 1) scores over a negative, ties half. */
+/* Area under the ROC curve: the chance that a positive (y = 1) scores over a negative; ties count
+ * half. */
 double metric_auc(const float *score, const int32_t *y, const float *weight, size_t n);
 /* Matthews' correlation for K classes (Gorodkin 2004, R_K); 0 where it is not defined. */
 double metric_mcc(const size_t *confusion, int k);

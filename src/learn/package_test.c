@@ -283,7 +283,8 @@ static void test_no_memory(void **state) {
     } else {
       assert_null(r);
       /* jansson tells of lack of memory in the middle of a token as of a bad token. */
-      if (status != GARAM_NO_MEMORY && status != GARAM_CORRUPT) fail_msg("allocation %ld: %s", n, err.message);
+      if (status != GARAM_NO_MEMORY && status != GARAM_CORRUPT)
+        fail_msg("allocation %ld: %s", n, err.message);
     }
     package_close(r);
   }

@@ -109,7 +109,7 @@ void pipeline_free(pipeline *p) {
   mem_free(p);
 }
 
-/* ---- the table -------------------------------------------------------------------------------- */
+/* ---- the table ------------------------------------------------------------------------------- */
 
 garam_status pipeline_repair(table **out, const pipeline *p, const table *t, bool labelled,
                              garam_error *err) {
@@ -152,7 +152,7 @@ void pipeline_digest(char out[65], const table *t) {
   memcpy(out, chain, sizeof chain);
 }
 
-/* ---- the dataset ------------------------------------------------------------------------------ */
+/* ---- the dataset ----------------------------------------------------------------------------- */
 
 static garam_status grow_copy(void *array, size_t have, const void *more, size_t n, size_t size,
                               garam_error *err) {
@@ -271,7 +271,7 @@ static garam_status drop_constant(dataset *d, pipeline *p, row_set train, garam_
   return status;
 }
 
-/* ---- the parts -------------------------------------------------------------------------------- */
+/* ---- the parts ------------------------------------------------------------------------------- */
 
 static part part_of(const dataset *d, row_set s) {
   part out = {.rows = s.n};
@@ -371,7 +371,7 @@ static garam_status scale(dataset *d, pipeline *p, row_set train, garam_error *e
   return GARAM_OK;
 }
 
-/* ---- calibration ------------------------------------------------------------------------------ */
+/* ---- calibration ----------------------------------------------------------------------------- */
 
 /* Scores of the learner for rows of the scaled dataset. */
 static garam_status score_rows(float *out, pipeline *p, const dataset *d, row_set rows,
@@ -447,7 +447,7 @@ done:
   return status;
 }
 
-/* ---- fit -------------------------------------------------------------------------------------- */
+/* ---- fit ------------------------------------------------------------------------------------- */
 
 static garam_status pipeline_new(pipeline **out, const pipeline_config *config,
                                  const learner_ops *ops, const void *learner_config,

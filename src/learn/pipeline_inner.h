@@ -95,7 +95,7 @@ size_t pipeline_embargo(const pipeline *p);
 garam_status pipeline_weights(dataset *d, const pipeline *p, const table *t, bool fit,
                               garam_error *err);
 
-/* ---- pipeline_manifest.c---------------------------------------------------------------------------- */
+/* ---- pipeline_manifest.c --------------------------------------------------------------------- */
 
 garam_status manifest_build(pipeline *p, garam_error *err);
 json_t *manifest_options(const pipeline_config *c); /* of every set of rows, by name */

@@ -10,13 +10,16 @@
 static const char *const three_classes[] = {"down", "flat", "up"};
 static const char *const two_classes[] = {"down", "up"};
 
-/* Features of m into a dataset that has room for them. A row before the look back is over can't
- * be predicted from, and no window reaches into it. */
-static garam_status take_features(dataset *d, const bars *b, const feature_matrix *m,
-                                  garam_error *err) {
+/* The matrix itself goes over into the dataset, made without features: it is the largest thing
+ * there is. A row before the look back is over can't be predicted from, and no window reaches
+ * into it. */
+static garam_status take_features(dataset *d, const bars *b, feature_matrix *m, garam_error *err) {
   size_t n = d->n_rows, warmup = m->warmup < n ? m->warmup : n;
   TRY(names_copy(&d->feature_names, m->names, m->n_features, err));
-  memcpy(d->x, m->x, n * m->n_features * sizeof *d->x);
+  mem_free(d->x);
+  d->x = m->x;
+  d->n_features = m->n_features;
+  m->x = NULL;
   d->series_begin = mem_array(n, sizeof *d->series_begin);
   if (!d->series_begin) return fail_memory(err, n * sizeof *d->series_begin);
   for (size_t i = 0; i < n; i++) {
@@ -81,7 +84,7 @@ garam_status market_dataset(dataset **out, bars **bars_out, labels **labels_out,
   TRY_GOTO(done, bars_open(&b, t, &p->config.bars, err));
   TRY_GOTO(done, check_features(p, t, err));
   TRY_GOTO(done, features_compute_named(&m, b, p->feature_names, p->shape.n_features, err));
-  TRY_GOTO(done, dataset_new(&d, p->shape.task, b->n_rows, m->n_features, p->shape.n_classes, err));
+  TRY_GOTO(done, dataset_new(&d, p->shape.task, b->n_rows, 0, p->shape.n_classes, err));
   TRY_GOTO(done, take_features(d, b, m, err));
   if (d->n_classes > 0) TRY_GOTO(done, class_names_copy(&d->class_names, d->n_classes, err));
   if (labelled) {
@@ -128,8 +131,8 @@ garam_status market_prepare(dataset **out, fold *split, pipeline *p, const table
   snprintf(p->roles, sizeof p->roles, "%s", b->role_names);
   if (b->n_rows <= (size_t)spec->horizon) {
     status = fail(err, GARAM_INVALID,
-                  "%s: %zu rows, but --horizon %d needs at least %d: no outcome is known", t->source,
-                  b->n_rows, spec->horizon, spec->horizon + 1);
+                  "%s: %zu rows, but --horizon %d needs at least %d: no outcome is known",
+                  t->source, b->n_rows, spec->horizon, spec->horizon + 1);
     goto done;
   }
   TRY_GOTO(done, features_compute(&m, b, &p->config.features, err));
@@ -140,7 +143,7 @@ garam_status market_prepare(dataset **out, fold *split, pipeline *p, const table
   TRY_GOTO(done, labels_compute(&l, b, &any, 0, err));
   if (l->warning[0]) TRY_GOTO(done, pipeline_warn(p, err, "%s", l->warning));
   int n_classes = spec->regression ? 0 : l->n_classes;
-  TRY_GOTO(done, dataset_new(&d, p->shape.task, b->n_rows, m->n_features, n_classes, err));
+  TRY_GOTO(done, dataset_new(&d, p->shape.task, b->n_rows, 0, n_classes, err));
   TRY_GOTO(done, take_features(d, b, m, err));
   TRY_GOTO(done, take_labels(d, b, l, err));
   TRY_GOTO(done, fold_holdout(&rough, d, train, valid, pipeline_embargo(p), seed, err));

@@ -236,7 +236,7 @@ static int weights_column(const pipeline *p, const table *t) {
   return p->config.weights[0] ? table_find(t, p->config.weights) : -1;
 }
 
-/* A file of weights belongs to the table that was fitted on; a column to every table that has it. */
+/* A file of weights belongs to the table that was fitted on; a column to every table with it. */
 garam_status pipeline_weights(dataset *d, const pipeline *p, const table *t, bool fit,
                               garam_error *err) {
   int at = weights_column(p, t);

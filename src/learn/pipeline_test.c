@@ -208,7 +208,7 @@ static void test_threads(void **state) {
   table_free(t);
 }
 
-/* ---- plain tables ------------------------------------------------------------------------------ */
+/* ---- plain tables ---------------------------------------------------------------------------- */
 
 static column *add(table *t, const char *name, column_type type) {
   column *c;
@@ -370,7 +370,7 @@ static void test_weights(void **state) {
   table_free(t);
 }
 
-/* ---- what goes wrong ---------------------------------------------------------------------------- */
+/* ---- what goes wrong ------------------------------------------------------------------------- */
 
 static void expect(garam_status status, const char *words, const table *t,
                    const pipeline_config *config) {
@@ -558,7 +558,7 @@ static void test_manifest(void **state) {
   table_free(t);
 }
 
-/* ---- memory ------------------------------------------------------------------------------------ */
+/* ---- memory ---------------------------------------------------------------------------------- */
 
 /* Once warm, a request allocates nothing; and n windows at once are n windows one by one. */
 static void test_warm(void **state) {
