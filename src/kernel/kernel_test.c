@@ -56,6 +56,12 @@ static void record(sheet *s, const void *a, size_t n) {
         s->k->real_size == sizeof(float) ? (double)((const float *)a)[i] : ((const double *)a)[i];
 }
 
+static void record_value(sheet *s, double value) {
+  assert_int_equal(mem_grow(&s->values, &s->capacity, s->n_values + 1, sizeof(double), NULL),
+                   GARAM_OK);
+  s->values[s->n_values++] = value;
+}
+
 static void *scratch_new(sheet *s, size_t bytes) {
   return bytes ? array_new(s, bytes / s->k->real_size + 1) : NULL;
 }
@@ -148,10 +154,7 @@ static void case_reduce(sheet *s, size_t a, size_t b) {
   }
   k->column_sum(y, x, a, b);
   record(s, y, b);
-  double squares = k->sum_squares(x, a * b);
-  void *square = array_new(s, 1);
-  array_set(s, square, 0, squares / (double)(a * b));
-  record(s, square, 1);
+  record_value(s, k->sum_squares(x, a * b)); /* in double whatever the type */
 }
 
 static void case_rows(sheet *s, size_t a, size_t b) {
