@@ -271,8 +271,8 @@ static void help(void **state) {
       "  --max-rows N                     rows at most [-1]\n",
       "  --learning-rate X                step size [0.0001] (1e-08 to 1)\n",
       "  --memory SIZE                    limit, in bytes [1048576] (1024 to 1e+15)\n",
-      "  --task classification|regression|binary\n"
-      "                                   what [regression]\n",
+      ("  --task classification|regression|binary\n"
+       "                                   what [regression]\n"),
       "  --out TEXT                       file [a.st]\n",
   };
   for (size_t i = 0; i < COUNT_OF(lines); i++)
