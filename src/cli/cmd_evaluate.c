@@ -129,6 +129,7 @@ static int print_text(const cli *c, const evaluate_command *config, const json_t
   print_rest(scores);
   puts("");
   if (report_verdict(sentence, scores) != VERDICT_UNKNOWN) puts(sentence);
+  if (report_direction(sentence, scores)) puts(sentence);
   if (report_money(sentence, scores)) puts(sentence);
   static const char *const warnings[] = {"split_warning", "warning"};
   for (size_t i = 0; i < COUNT_OF(warnings); i++) {

@@ -142,6 +142,37 @@ static garam_status put_class_intervals(evaluation *e, garam_error *err) {
   return GARAM_OK;
 }
 
+/* Three classes can be told from chance by knowing when a market is quiet. What is left when flat
+ * rows are left out: among the rows that moved, the share whose direction had the larger
+ * probability, beside the share of the commoner direction. */
+static garam_status put_direction(evaluation *e, garam_error *err) {
+  if (!e->p->market) return GARAM_OK;
+  const size_t k = (size_t)e->k;
+  double *right = mem_array(e->n, sizeof *right);
+  if (!right) return fail_memory(err, e->n * sizeof *right);
+  size_t n = 0, n_up = 0, n_right = 0;
+  for (size_t i = 0; i < e->n; i++) {
+    const float *p = e->out + i * k;
+    bool up = e->y[i] == e->k - 1;
+    if (!up && e->y[i] != LABEL_DOWN) continue;
+    right[n] = (p[k - 1] > p[0]) == up;
+    n_right += right[n++] > 0;
+    n_up += up;
+  }
+  double low = NAN, high = NAN, total = n ? (double)n : NAN;
+  if (n > 0 && e->config->bootstrap > 0)
+    metric_block_bootstrap(&low, &high, right, n, e->block, e->config->bootstrap,
+                           (uint64_t)e->config->seed);
+  size_t commoner = n_up > n - n_up ? n_up : n - n_up;
+  evaluation_put(e, e->result, "direction",
+                 json_pack("{s:I, s:o, s:o, s:o}", "rows", (json_int_t)n, "accuracy",
+                           json_number_or_null((double)n_right / total), "majority",
+                           json_number_or_null((double)commoner / total), "interval",
+                           evaluation_pair(low, high)));
+  mem_free(right);
+  return GARAM_OK;
+}
+
 /* A simulated table may hold the true odds (p_down, p_flat, p_up). Used where they are the odds of
  * this label: their own accuracy must be what they promise. */
 static void put_bayes(evaluation *e) {
@@ -194,6 +225,7 @@ static garam_status score_classes(evaluation *e, garam_error *err) {
   }
   put_coverage(e);
   put_bayes(e);
+  TRY(put_direction(e, err));
   put_reliability(e);
   TRY(put_coverage_curve(e, err));
   return put_class_intervals(e, err);

@@ -91,7 +91,8 @@ static void test_market(void **state) {
       "baselines.persistence.accuracy", "baselines.persistence.macro_f1",
       "baselines.momentum.accuracy", "baselines.momentum.macro_f1", "backtest.sharpe",
       "backtest.deflated_sharpe", "backtest.max_drawdown", "backtest.turnover",
-      "backtest.net_return", "backtest.buy_and_hold", "conformal.coverage", "conformal.mean_size"};
+      "backtest.net_return", "backtest.buy_and_hold", "conformal.coverage", "conformal.mean_size",
+      "direction.rows", "direction.accuracy", "direction.majority"};
   for (size_t i = 0; i < COUNT_OF(keys); i++)
     if (isnan(at(r, keys[i]))) fail_msg("no number \"%s\"", keys[i]);
   assert_false(json_is_true(json_object_get(r, "trained_rows_included")));
@@ -113,12 +114,19 @@ static void test_market(void **state) {
   assert_int_equal(pipeline_predict(p, d, (row_set){rows, n}, out, NULL), GARAM_OK);
   const double *close = t->columns[table_find(t, "close")].f64;
   size_t hits = 0, persisted = 0, moved = 0, majority = 0, common = 0;
+  size_t directed = 0, rose = 0, foretold = 0;
   for (size_t k = 1; k < 3; k++)
     if (p->class_counts[k] > p->class_counts[common]) common = k;
   for (size_t i = 0; i < n; i++) {
     uint32_t row = rows[i];
     hits += metric_top(out + 3 * i, 3) == d->y[row];
     majority += (int32_t)common == d->y[row];
+    if (d->y[row] != LABEL_FLAT) {
+      bool up = d->y[row] == LABEL_UP;
+      directed++;
+      rose += up;
+      foretold += (out[3 * i + 2] > out[3 * i]) == up;
+    }
     /* Horizon 3: the outcome known at a row is that of the row three before, not a later one. */
     assert_true(d->label_end[row - 3] <= d->known_at[row]);
     assert_true(d->label_end[row - 2] > d->known_at[row]);
@@ -130,6 +138,9 @@ static void test_market(void **state) {
   near(at(r, "baselines.majority.accuracy"), (double)majority / (double)n, 1e-12);
   near(at(r, "baselines.persistence.accuracy"), (double)persisted / (double)n, 1e-12);
   near(at(r, "baselines.momentum.accuracy"), (double)moved / (double)n, 1e-12);
+  near(at(r, "direction.rows"), (double)directed, 0);
+  near(at(r, "direction.accuracy"), (double)foretold / (double)directed, 1e-12);
+  near(at(r, "direction.majority"), fmax((double)rose / (double)directed, 1 - (double)rose / (double)directed), 1e-12);
   const json_t *detail = json_object_get(r, "detail");
   size_t counted = 0;
   for (size_t i = 0; i < 9; i++)

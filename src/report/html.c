@@ -167,6 +167,7 @@ static void put_verdict(page *p, const json_t *scores) {
     page_text(p, page_percent(b, share, 1));
     page_put(p, " of it.</p>");
   }
+  if (report_direction(text, scores)) put_paragraph(p, "<p>", text);
   if (report_money(text, scores)) put_paragraph(p, "<p>", text);
   put_paragraph(p, "<p class=\"warning\">", page_string(scores, "split_warning"));
   put_paragraph(p, "<p class=\"warning\">", page_string(scores, "warning"));

@@ -27,6 +27,8 @@ typedef enum verdict {
 } verdict;
 enum { VERDICT_TEXT = 512 };
 verdict report_verdict(char out[VERDICT_TEXT], const json_t *scores);
+/* A sentence on the direction of the rows that were not flat; false when there is none. */
+bool report_direction(char out[VERDICT_TEXT], const json_t *scores);
 /* What acting on it would have brought, beside buy-and-hold; false without a backtest. */
 bool report_money(char out[VERDICT_TEXT], const json_t *scores);
 

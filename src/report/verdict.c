@@ -93,3 +93,28 @@ bool report_money(char out[VERDICT_TEXT], const json_t *scores) {
            ours, costs_decide ? " (" : "", gross, costs_decide ? " before them)" : "", theirs);
   return true;
 }
+
+bool report_direction(char out[VERDICT_TEXT], const json_t *scores) {
+  const json_t *d = json_object_get(scores, "direction");
+  const json_t *interval = json_object_get(d, "interval");
+  double share = page_f64(d, "accuracy"), commoner = page_f64(d, "majority");
+  out[0] = 0;
+  if (!isfinite(share) || !isfinite(commoner)) return false;
+  char ours[PAGE_NUMBER], theirs[PAGE_NUMBER], low[PAGE_NUMBER], high[PAGE_NUMBER];
+  char between[160] = "";
+  const char *word = "";
+  if (json_array_size(interval) == 2) {
+    double from = json_number_value(json_array_get(interval, 0));
+    double to = json_number_value(json_array_get(interval, 1));
+    snprintf(between, sizeof between, " (95 %% interval %s to %s)", page_percent(low, from, 1),
+             page_percent(high, to, 1));
+    word = from > commoner  ? ": it knows something of direction"
+           : to < commoner ? ": worse than always naming the commoner one"
+                           : ": no more than always naming the commoner one";
+  }
+  snprintf(out, VERDICT_TEXT,
+           "Of the rows that moved, it gives the larger odds to the right direction on %s%s; the "
+           "commoner direction is %s of them%s.",
+           page_percent(ours, share, 1), between, page_percent(theirs, commoner, 1), word);
+  return true;
+}
