@@ -11,7 +11,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
@@ -24,11 +23,12 @@ DATA = [
     ("btcusd-1m", "bars/btcusd-1m.csv.gz", []),
     ("shfe-rb2510-20250605", "book/shfe-rb2510-20250605.csv.gz", ["--horizon", "10"]),
 ]
+BASELINES = ("majority", "persistence", "momentum")
 
 
-def run(command, capture=True):
+def run(command):
     print("$ " + " ".join(command), file=sys.stderr, flush=True)
-    result = subprocess.run(command, capture_output=capture, text=True)
+    result = subprocess.run(command, capture_output=True, text=True)
     if result.returncode != 0:
         sys.exit(f"exit {result.returncode}: {result.stderr}")
     return result.stdout
@@ -51,6 +51,7 @@ def main():
     p.add_argument("--preset", default="small")
     p.add_argument("--seed", default="1")
     p.add_argument("--only")
+    p.add_argument("--reuse", action="store_true", help="score the models of the run before, and do not train again")
     p.add_argument("--out", default=os.path.join(ROOT, "build", "results"))
     a = p.parse_args()
     os.makedirs(a.out, exist_ok=True)
@@ -69,35 +70,40 @@ def main():
         repair = []
         if described.get("duplicates") or described.get("unsorted"):
             repair = ["--repair", "sort,deduplicate"]
-        began = time.time()
-        trained = json.loads(run([a.garam, "train", path, "--model", a.model, *preset, *options, *repair, "--seed",
-                                  a.seed, "--out", model, "--json", "--quiet"]))
-        seconds = time.time() - began
+        kept = model + ".json"
+        if a.reuse and os.path.exists(kept):
+            with open(kept) as f:
+                trained = json.load(f)
+        else:
+            trained = json.loads(run([a.garam, "train", path, "--model", a.model, *preset, *options, *repair, "--seed",
+                                      a.seed, "--out", model, "--json", "--quiet"]))
+            with open(kept, "w") as f:
+                json.dump(trained, f)
         report = os.path.join(a.out, f"{name}-{a.model}.html")
         scores = json.loads(run([a.garam, "evaluate", model, path, "--report", report, "--json", "--quiet"]))
-        rows.append((name, described, trained, scores, seconds))
+        rows.append((name, trained, scores))
         print(f"{name}: accuracy {scores['accuracy']:.4f}, macro-F1 {scores['macro_f1']:.4f}", file=sys.stderr)
 
-    print("| data | scored rows | accuracy, % | majority | persistence | momentum | macro-F1, % | majority | persistence "
-          "| momentum | log loss | ECE | coverage at 95 % |")
-    print("|---|---|---|---|---|---|---|---|---|---|---|---|---|")
-    for name, _, _, s, _ in rows:
+    print("| data | rows | accuracy, % | majority | persistence | momentum | macro-F1 | majority | persistence | momentum |")
+    print("|---|---|---|---|---|---|---|---|---|---|")
+    for name, _, s in rows:
         b = s["baselines"]
-        cells = [name, str(s["rows"]), percent(s["accuracy"]) + interval(s, "accuracy")]
-        cells += [percent(b[k]["accuracy"]) for k in ("majority", "persistence", "momentum")]
-        cells += [percent(s["macro_f1"]) + interval(s, "macro_f1")]
-        cells += [percent(b[k]["macro_f1"]) for k in ("majority", "persistence", "momentum")]
-        cells += [f"{s['log_loss']:.4f}", f"{s['calibration_error']:.3f}", percent(s["coverage_at_95"]) + " %"]
+        cells = [name, f"{s['rows']:,}", percent(s["accuracy"]) + interval(s, "accuracy")]
+        cells += [percent(b[k]["accuracy"]) for k in BASELINES]
+        cells += [f"{s['macro_f1']:.3f}"] + [f"{b[k]['macro_f1']:.3f}" for k in BASELINES]
         print("| " + " | ".join(cells) + " |")
     print()
-    print("| data | Sharpe net | deflated | net return, % | buy and hold, % | max drawdown, % | epochs (best) | seconds |")
-    print("|---|---|---|---|---|---|---|---|")
-    for name, _, t, s, seconds in rows:
-        k = s.get("backtest") or {}
-        number = lambda v, f: "-" if v is None else format(v, f)  # noqa: E731
-        print(f"| {name} | {number(k.get('sharpe'), '.2f')} | {number(k.get('deflated_sharpe'), '.2f')} "
-              f"| {percent(k.get('net_return'))} | {percent(k.get('buy_and_hold'))} | {percent(k.get('max_drawdown'))} "
-              f"| {t['epochs']} ({t['best_epoch']}) | {seconds:.0f} |")
+    print("| data | direction, % | commoner one | log loss | calibration error | coverage at 95 %, % | conformal coverage, % "
+          "| net return, % | before costs | buy and hold | deflated Sharpe | epochs (best) | seconds |")
+    print("|---|---|---|---|---|---|---|---|---|---|---|---|---|")
+    for name, t, s in rows:
+        d, k = s["direction"], s["backtest"]
+        cells = [name, percent(d["accuracy"]) + f" ({percent(d['interval'][0])} to {percent(d['interval'][1])})",
+                 percent(d["majority"]), f"{s['log_loss']:.4f}", f"{s['calibration_error']:.3f}",
+                 percent(s["coverage_at_95"]), percent(s["conformal"]["coverage"]), percent(k["net_return"]),
+                 percent(k["gross_return"]), percent(k["buy_and_hold"]), f"{k['deflated_sharpe']:.2f}",
+                 f"{t['epochs']} ({t['best_epoch']})", f"{t['seconds']:.0f}"]
+        print("| " + " | ".join(cells) + " |")
 
 
 if __name__ == "__main__":
