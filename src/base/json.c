@@ -3,8 +3,10 @@
 
 #include "base/io.h"
 #include "base/mem.h"
+#include "base/number_text.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 garam_status json_parse(json_t **out, const char *text, size_t size, const char *name,
@@ -28,6 +30,37 @@ garam_status json_read_file(json_t **out, const char *path, garam_error *err) {
   return status;
 }
 
+/* jansson writes 0.95 as 0.94999999999999996. Outside strings a digit or a minus begins a number;
+ * the short text is never longer, so the text shrinks in place. Returns its length. */
+static size_t shorten_numbers(char *text, size_t size) {
+  char *to = text;
+  const char *end = text + size;
+  bool in_string = false;
+  for (const char *at = text; at < end;) {
+    if (in_string || (*at != '-' && (*at < '0' || *at > '9'))) {
+      if (*at == '"') in_string = !in_string;
+      if (*at == '\\') *to++ = *at++; /* what it escapes is no end of the string */
+      *to++ = *at++;
+      continue;
+    }
+    size_t n = strspn(at, "+-.0123456789eE");
+    char digits[NUMBER_TEXT_MAX];
+    int64_t whole;
+    double value;
+    bool real = number_parse(&whole, &value, at, n, '.') == NUMBER_REAL;
+    size_t n_short = real ? number_print(digits, value) : n;
+    char *zero = real ? strpbrk(digits, "e") : NULL; /* 1e-05 */
+    if (zero && zero[2] == '0')
+      memmove(zero + 2, zero + 3, n_short-- - (size_t)(zero + 2 - digits));
+    if (real && n_short < n) memcpy(to, digits, n_short);
+    else memmove(to, at, n_short = n);
+    to += n_short;
+    at += n;
+  }
+  *to = 0;
+  return (size_t)(to - text);
+}
+
 static char *dump(const json_t *value, size_t flags) {
   flags |= JSON_ENCODE_ANY | JSON_REAL_PRECISION(17);
   size_t size = json_dumpb(value, NULL, 0, flags);
@@ -39,6 +72,7 @@ static char *dump(const json_t *value, size_t flags) {
     return NULL;
   }
   text[size] = 0;
+  shorten_numbers(text, size);
   return text;
 }
 
@@ -52,6 +86,15 @@ char *json_text_indented(const json_t *value) {
 
 json_t *json_number_or_null(double value) {
   return isfinite(value) ? json_real(value) : json_null();
+}
+
+json_t *json_f32_or_null(float value) {
+  char text[32];
+  double real = NAN;
+  int64_t whole;
+  int n = isfinite(value) ? snprintf(text, sizeof text, "%.9g", (double)value) : 0;
+  number_parse(&whole, &real, text, (size_t)n, n > 0 && strchr(text, ',') ? ',' : '.');
+  return json_number_or_null(real);
 }
 
 json_t *json_array_f64(const double *values, size_t n) {

@@ -12,12 +12,14 @@ garam_status json_parse(json_t **out, const char *text, size_t size, const char 
                         garam_error *err);
 garam_status json_read_file(json_t **out, const char *path, garam_error *err);
 
-/* Compact text with 17 significant digits; NULL when memory is out. Free with mem_free. */
+/* Compact text; a real is the shortest text that reads back the same; NULL when memory is out. Free with mem_free. */
 char *json_text(const json_t *value);
 char *json_text_indented(const json_t *value);
 
 /* A finite number, or null: JSON has no NaN. Never returns a value that fails to print. */
 json_t *json_number_or_null(double value);
+/* The same with the nine digits that tell one float from the next. */
+json_t *json_f32_or_null(float value);
 json_t *json_array_f64(const double *values, size_t n);
 
 /* Typed fields of an object; `where` is named in the message. Absent fields are an error. */

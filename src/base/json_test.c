@@ -76,7 +76,7 @@ static void writes_in_order_and_exactly(void **state) {
   json_object_set_new(o, "inf", json_number_or_null(-HUGE_VAL));
   json_object_set_new(o, "list", json_array_f64((const double[]){1, NAN, 2.5}, 3));
   char *text = json_text(o);
-  assert_string_equal(text, "{\"z\":0.10000000000000001,\"a\":0.33333333333333331,\"nan\":null,"
+  assert_string_equal(text, "{\"z\":0.1,\"a\":0.3333333333333333,\"nan\":null,"
                             "\"inf\":null,\"list\":[1.0,null,2.5]}");
   json_t *back = parsed(text);
   assert_true(json_number_value(json_object_get(back, "a")) == 1.0 / 3);
@@ -88,11 +88,45 @@ static void writes_in_order_and_exactly(void **state) {
   json_decref(o);
   text = json_text(NULL);
   assert_null(text);
-  json_t *number = json_real(2);
+  json_t *number = json_f32_or_null(0.693701208f);
+  text = json_text(number);
+  assert_string_equal(text, "0.693701208");
+  assert_true((float)json_number_value(number) == 0.693701208f);
+  mem_free(text);
+  json_decref(number);
+  number = json_f32_or_null(NAN);
+  assert_true(json_is_null(number));
+  json_decref(number);
+  number = json_real(2);
   text = json_text(number);
   assert_string_equal(text, "2.0");
   mem_free(text);
   json_decref(number);
+}
+
+/* What was written is read back as it was, and is as short as can be. */
+static void numbers_are_short(void **state) {
+  (void)state;
+  static const struct {
+    double value;
+    const char *text;
+  } cases[] = {{0.95, "0.95"},      {-0.1, "-0.1"},     {1e-5, "1e-5"},
+               {0, "0.0"},          {-0.0, "-0.0"},     {1e300, "1e+300"},
+               {100, "100.0"},      {5e-324, "4.94065645841247e-324"},
+               {0.1 + 0.2, "0.30000000000000004"}};
+  for (size_t i = 0; i < COUNT_OF(cases); i++) {
+    json_t *o = json_pack("{s:[f,i]}", "0.94999999999999996 \\ \" 0.94999999999999996",
+                          cases[i].value, -7);
+    char *text = json_text(o), expected[256];
+    snprintf(expected, sizeof expected,
+             "{\"0.94999999999999996 \\\\ \\\" 0.94999999999999996\":[%s,-7]}", cases[i].text);
+    assert_string_equal(text, expected);
+    json_t *back = parsed(text);
+    assert_true(json_equal(back, o));
+    json_decref(back);
+    json_decref(o);
+    mem_free(text);
+  }
 }
 
 static void fields(void **state) {
@@ -161,7 +195,7 @@ static void no_half_texts(void **state) {
     garam_set_allocator(&(garam_allocator){resize, &f});
     json_t *o = json_pack("{s:[i,i,{s:f}],s:{s:s}}", "a", 1, 2, "x", 0.1, "b", "c", "d");
     char *text = o ? json_text(o) : NULL;
-    bool right = text && strcmp(text, "{\"a\":[1,2,{\"x\":0.10000000000000001}],"
+    bool right = text && strcmp(text, "{\"a\":[1,2,{\"x\":0.1}],"
                                       "\"b\":{\"c\":\"d\"}}") == 0;
     bool any = text != NULL;
     mem_free(text);
@@ -180,7 +214,8 @@ static void no_half_texts(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(refuses_damage), cmocka_unit_test(reads_files),
-      cmocka_unit_test(writes_in_order_and_exactly), cmocka_unit_test(fields),
+      cmocka_unit_test(writes_in_order_and_exactly), cmocka_unit_test(numbers_are_short),
+      cmocka_unit_test(fields),
       cmocka_unit_test(no_half_texts),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,6 +2,7 @@
 #include "base/opt.h"
 
 #include "base/mem.h"
+#include "base/number_text.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -120,8 +121,9 @@ garam_status opt_set_text(const opt_row *row, void *config, const char *text, ga
     return fail(err, GARAM_INVALID, "%s: expected true or false, found \"%s\"", where, text);
   }
   case OPT_F64: {
-    double value = strtod(text, &end);
-    if (end == text || *end || !isfinite(value))
+    int64_t whole;
+    double value = NAN;
+    if (number_parse(&whole, &value, text, strlen(text), '.') == NUMBER_NONE || !isfinite(value))
       return fail(err, GARAM_INVALID, "%s: expected a number, found \"%s\"", where, text);
     TRY(check_range(row, value, where, err));
     store_number(row, config, value, 0);
@@ -298,14 +300,7 @@ char *opt_value_text(char out[OPT_TEXT_MAX], const opt_row *row, const void *con
   case OPT_INT: snprintf(out, OPT_TEXT_MAX, "%d", *(const int *)at); break;
   case OPT_I64:
   case OPT_BYTES: snprintf(out, OPT_TEXT_MAX, "%lld", (long long)*(const int64_t *)at); break;
-  case OPT_F64: {
-    double value = *(const double *)at;
-    for (int digits = 6; digits <= 17; digits++) {
-      snprintf(out, OPT_TEXT_MAX, "%.*g", digits, value);
-      if (strtod(out, NULL) == value) break;
-    }
-    break;
-  }
+  case OPT_F64: number_print_short(out, *(const double *)at); break;
   case OPT_ENUM: snprintf(out, OPT_TEXT_MAX, "%s", row->choices[*(const int *)at]); break;
   case OPT_STRING: snprintf(out, OPT_TEXT_MAX, "%s", (const char *)at); break;
   }

@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 
+#include <locale.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdio.h>
@@ -255,6 +256,44 @@ static void flags(void **state) {
   }
 }
 
+/* A host may speak German: what is typed and printed stays as in C. */
+static void numbers_in_any_locale(void **state) {
+  (void)state;
+  char folder[] = "/tmp/garam-locale-XXXXXX", command[256];
+  assert_non_null(mkdtemp(folder));
+  snprintf(command, sizeof command,
+           "localedef -i de_DE -f UTF-8 %s/de_DE.UTF-8 >/dev/null 2>&1", folder);
+  bool made = system(command) >= 0;
+  setenv("LOCPATH", folder, 1);
+  made = made && setlocale(LC_NUMERIC, "de_DE.UTF-8") &&
+         strcmp(localeconv()->decimal_point, ",") == 0;
+  sample_config c;
+  char text[OPT_TEXT_MAX] = "";
+  garam_error err = {0};
+  opt_defaults(rows, N, &c);
+  const opt_row *rate = opt_find(rows, N, "learning-rate");
+  garam_status status = opt_set_text(rate, &c, "0.25", &err);
+  garam_status comma = opt_set_text(rate, &c, "0,5", &err);
+  if (made) opt_value_text(text, rate, &c);
+  json_t *number = json_real(0.95);
+  char *json = json_text(number);
+  setlocale(LC_NUMERIC, "C");
+  unsetenv("LOCPATH");
+  snprintf(command, sizeof command, "rm -r %s", folder);
+  assert_int_equal(system(command), 0);
+  json_decref(number);
+  if (made) {
+    assert_int_equal(status, GARAM_OK);
+    assert_int_equal(comma, GARAM_INVALID);
+    assert_string_equal(text, "0.25");
+    assert_string_equal(json, "0.95");
+  }
+  mem_free(json);
+  if (made) return;
+  print_message("no locale with a decimal comma could be made here\n");
+  skip();
+}
+
 static void help(void **state) {
   (void)state;
   char *text = NULL;
@@ -288,7 +327,7 @@ static void description(void **state) {
   assert_string_equal(text, "{\"name\":\"learning-rate\",\"key\":\"learning_rate\","
                             "\"type\":\"number\","
                             "\"default\":\"0.0001\",\"help\":\"step size\","
-                            "\"range\":[1e-8,1.0],\"search\":{\"low\":1.0000000000000001e-5,"
+                            "\"range\":[1e-8,1.0],\"search\":{\"low\":1e-5,"
                             "\"high\":0.01,\"scale\":\"log\"}}");
   mem_free(text);
   text = json_text(json_array_get(all, 7));
@@ -300,7 +339,7 @@ static void description(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(defaults),   cmocka_unit_test(from_text), cmocka_unit_test(from_json),
-      cmocka_unit_test(round_trip), cmocka_unit_test(flags),     cmocka_unit_test(help),
+      cmocka_unit_test(round_trip), cmocka_unit_test(flags),     cmocka_unit_test(numbers_in_any_locale), cmocka_unit_test(help),
       cmocka_unit_test(description),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,6 +4,7 @@
 
 #include "base/io.h"
 #include "base/mem.h"
+#include "base/number_text.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -22,20 +23,12 @@ static int find_name(char *const *names, size_t n, const char *name) {
   return found ? (int)(found - names) : -1;
 }
 
-/* A number as it is written as a class or category: integers without a point. */
-static void number_text(char out[40], double value) {
-  for (int digits = 6; digits <= 17; digits++) {
-    snprintf(out, 40, "%.*g", digits, value);
-    if (strtod(out, NULL) == value) return;
-  }
-}
-
 /* The cell as text; NULL when missing. */
 static const char *cell_text(char buffer[40], const column *c, size_t row) {
   if (c->type == COLUMN_CATEGORY) return c->code[row] < 0 ? NULL : c->names[c->code[row]];
   double value = column_f64(c, row);
   if (!isfinite(value)) return NULL;
-  number_text(buffer, value);
+  number_print_short(buffer, value); /* integers without a point */
   return buffer;
 }
 
@@ -98,7 +91,7 @@ static garam_status find_classes(pipeline *p, const table *t, const column *c, g
     names = mem_array(n + 1, sizeof *names);
     for (size_t i = 0; names && i < n; i++) {
       char text[40];
-      number_text(text, numbers[i]);
+      number_print_short(text, numbers[i]);
       names[i] = mem_strdup(text);
       if (!names[i]) break;
     }

@@ -17,11 +17,13 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/number_text.h"
 #include "base/rng.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { MAX_REGIMES = 6, PILOT_ROWS = 40000 };
 #define CLUSTER_KICK 0.1 /* share of a squared move that goes into the next variance, at most c */
@@ -171,7 +173,8 @@ static garam_status measure(double *spread, double *band, const simulate_config 
   qsort(moves, PILOT_ROWS, sizeof *moves, compare_f64);
   char text[32]; /* short, so that it can be typed as --dead-band */
   snprintf(text, sizeof text, "%.6g", moves[PILOT_ROWS / 3] * c->volatility);
-  *band = strtod(text, NULL);
+  int64_t whole;
+  number_parse(&whole, band, text, strlen(text), strchr(text, ',') ? ',' : '.'); /* the locale's */
   mem_free(moves);
   return GARAM_OK;
 }

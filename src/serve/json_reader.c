@@ -1,7 +1,7 @@
 /* A pull reader: the caller says what it expects. */
 #include "serve/json_reader.h"
 
-#include "table/number_text.h"
+#include "base/number_text.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -2,7 +2,7 @@
 #include "serve/text.h"
 
 #include "base/mem.h"
-#include "table/number_text.h"
+#include "base/number_text.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* Missing, printable, UTF-8. */
 #include "table/cell_text.h"
 
-#include "table/number_text.h"
+#include "base/number_text.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -5,8 +5,8 @@
 
 #include "base/io.h"
 #include "base/mem.h"
+#include "base/number_text.h"
 #include "table/cell_text.h"
-#include "table/number_text.h"
 #include "table/time_text.h"
 
 #include <stdlib.h>

@@ -4,8 +4,8 @@
 
 #include "base/clock.h"
 #include "base/io.h"
+#include "base/number_text.h"
 #include "table/cell_text.h"
-#include "table/number_text.h"
 
 #include <errno.h>
 #include <math.h>

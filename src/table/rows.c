@@ -3,8 +3,8 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/number_text.h"
 #include "table/cell_text.h"
-#include "table/number_text.h"
 #include "table/time_text.h"
 
 #include <math.h>

@@ -2,8 +2,8 @@
 #include "table/rows.h"
 
 #include "base/clock.h"
+#include "base/number_text.h"
 #include "table/cell_text.h"
-#include "table/number_text.h"
 #include "table/time_text.h"
 
 #include <ctype.h>

@@ -1,9 +1,9 @@
 /* The small parsers: times in every form, numbers, and sqlite: addresses. */
-#include "table/number_text.h"
 #include "table/table.h"
 #include "table/time_text.h"
 
 #include "base/mem.h"
+#include "base/number_text.h"
 
 #include <stdlib.h>
 #include <string.h>

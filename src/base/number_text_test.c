@@ -1,4 +1,4 @@
-#include "table/number_text.h"
+#include "base/number_text.h"
 
 #include "base/rng.h"
 #include "base/status.h"

@@ -1,7 +1,7 @@
 /* Numbers as text, exact both ways: what strtod would give in the C locale, whatever locale the
  * host has set, and a short text that reads back to the same double. */
-#ifndef TABLE_NUMBER_TEXT_H
-#define TABLE_NUMBER_TEXT_H
+#ifndef BASE_NUMBER_TEXT_H
+#define BASE_NUMBER_TEXT_H
 
 #include <stddef.h>
 #include <stdint.h>
@@ -16,5 +16,7 @@ number_kind number_parse(int64_t *integer, double *real, const char *text, size_
  * ".0", so that it is read as a real again. Finite or infinite; returns the length. */
 #define NUMBER_TEXT_MAX 40
 size_t number_print(char out[NUMBER_TEXT_MAX], double value);
+/* The same without ".0": as a person would type it. */
+size_t number_print_short(char out[NUMBER_TEXT_MAX], double value);
 
 #endif

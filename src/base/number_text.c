@@ -2,7 +2,7 @@
  * inside is one integer divided by a power of ten: by one double division when both are exact
  * (W. D. Clinger, "How to read floating point numbers accurately", PLDI 1990), else by a 128-bit
  * integer division that is rounded once. What is left goes to strtod. */
-#include "table/number_text.h"
+#include "base/number_text.h"
 
 #include <locale.h>
 #include <math.h>
@@ -147,7 +147,8 @@ number_kind number_parse(int64_t *integer, double *real, const char *text, size_
   return NUMBER_REAL;
 }
 
-size_t number_print(char out[NUMBER_TEXT_MAX], double value) {
+size_t number_print_short(char out[NUMBER_TEXT_MAX], double value) {
+  if (isnan(value)) return (size_t)snprintf(out, NUMBER_TEXT_MAX, "nan");
   if (isinf(value)) return (size_t)snprintf(out, NUMBER_TEXT_MAX, value < 0 ? "-inf" : "inf");
   size_t n = 0;
   for (int digits = 15; digits <= 17; digits++) {
@@ -158,6 +159,11 @@ size_t number_print(char out[NUMBER_TEXT_MAX], double value) {
     double back = 0;
     if (number_parse(&integer, &back, out, n, '.') != NUMBER_NONE && back == value) break;
   }
+  return n;
+}
+
+size_t number_print(char out[NUMBER_TEXT_MAX], double value) {
+  size_t n = number_print_short(out, value);
   if (!strpbrk(out, ".en")) n += (size_t)snprintf(out + n, NUMBER_TEXT_MAX - n, ".0");
   return n;
 }
