@@ -33,7 +33,7 @@ typedef struct linear {
   float *bias;            /* (outputs) */
 } linear;
 
-static const char *const class_weights[] = {"none", "balanced", NULL};
+static const char *const class_weight_names[] = {"none", "balanced", NULL};
 
 static const opt_row options[] = {
     {"l2", OPT_F64, OPT_AT(linear_config, l2), .def = 1e-3, .min = 0, .max = 1e6,
@@ -41,7 +41,7 @@ static const opt_row options[] = {
     {"window", OPT_INT, OPT_AT(linear_config, window), .def = 1, .min = 1, .max = 4096,
      .scale = OPT_LOG, .search = {1, 64}, .unit = "rows",
      .help = "past rows put side by side, ending at the one predicted from"},
-    {"class-weight", OPT_ENUM, OPT_AT(linear_config, class_weight), .choices = class_weights,
+    {"class-weights", OPT_ENUM, OPT_AT(linear_config, class_weights), .choices = class_weight_names,
      .help = "balanced weighs every class the same"},
     {"max-iterations", OPT_INT, OPT_AT(linear_config, max_iterations), .def = 500, .min = 1,
      .max = 100000, .help = "of L-BFGS"},
@@ -283,7 +283,7 @@ static bool after_iteration(void *context, int iteration, double value, double g
 /* Shares of the rows in the loss: weights of the data, times those of the classes. */
 static garam_status weigh_rows(double **out, const linear *m, const dataset *d, row_set rows,
                                garam_error *err) {
-  bool balanced = m->shape.task != TASK_REGRESSION && m->config.class_weight == 1;
+  bool balanced = m->shape.task != TASK_REGRESSION && m->config.class_weights == 1;
   *out = NULL;
   if (!balanced && !d->weight) return GARAM_OK;
   double *share = mem_array(rows.n, sizeof *share), total = 0;

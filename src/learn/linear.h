@@ -10,7 +10,7 @@ typedef struct linear_config {
   int max_iterations;
   double tolerance;    /* largest absolute part of the objective's gradient */
   int window;          /* rows, ending at the one predicted from, that are put side by side */
-  int class_weight;    /* none, balanced */
+  int class_weights;   /* none, balanced */
 } linear_config;
 
 extern const learner_ops linear_ops;

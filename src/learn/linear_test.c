@@ -64,7 +64,7 @@ static void test_gradient_is_zero(void **state) {
   c.window = WINDOW, c.l2 = 0.01, c.tolerance = 1e-7;
   for (int balanced = 0; balanced < 2; balanced++) {
     fit_summary summary;
-    c.class_weight = balanced;
+    c.class_weights = balanced;
     learner *l = fit(d, (row_set){rows, N}, &c, &summary);
     assert_true(summary.epochs > 3 && summary.epochs < 300);
     assert_int_equal(linear_ops.context(l), WINDOW);
