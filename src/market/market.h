@@ -135,6 +135,10 @@ typedef struct leak {
  * permutation, allow. Fills at most n; returns through *n_found. */
 garam_status audit_leaks(leak *out, size_t n, size_t *n_found, const bars *b,
                          const feature_matrix *m, uint64_t seed, garam_error *err);
+/* Screens the columns of a plain table against its target column: a copy of it (in a time series,
+ * of one to come: shift), the target in another unit, or what alone tells the class. p is NaN. */
+garam_status audit_target(leak *out, size_t n, size_t *n_found, const table *t, int target,
+                          garam_error *err);
 /* Recomputes features and labels with the future cut off at a sample of rows: the first value
  * that differs is an error. */
 garam_status audit_recompute(const table *t, const bars_config *bc, const feature_spec *fs,
