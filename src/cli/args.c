@@ -5,9 +5,10 @@
 #include "api/settings.h"
 #include "base/thread.h"
 
-#include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const char *const progress_names[] = {"auto", "always", "never", NULL};
 
@@ -38,9 +39,18 @@ int cli_usage(const cli *c, const char *format, ...) {
   return CLI_USAGE;
 }
 
+/* The reader of standard output (head, less) has seen enough: no error worth a line. */
+static bool reader_left(void) {
+  struct pollfd out = {.fd = STDOUT_FILENO, .events = POLLOUT};
+  return poll(&out, 1, 0) > 0 && (out.revents & POLLERR);
+}
+
 int cli_fail(const cli *c, const garam_error *err) {
   (void)c;
   console_bar_clear();
+  static const char to_stdout[] = "standard output: ";
+  if (strncmp(err->message, to_stdout, sizeof to_stdout - 1) == 0 && reader_left())
+    return CLI_FAILED;
   fprintf(stderr, "garam: %s\n",
           err->message[0] ? err->message : garam_status_text(err->status));
   return CLI_FAILED;
@@ -53,7 +63,7 @@ int cli_fail_usage(const cli *c, const garam_error *err) {
 int cli_flush_stdout(const cli *c) {
   (void)c;
   if (fflush(stdout) == 0 && !ferror(stdout)) return CLI_OK;
-  if (errno == EPIPE) return CLI_FAILED; /* the reader (head, less) has seen enough */
+  if (reader_left()) return CLI_FAILED;
   fputs("garam: standard output: cannot write\n", stderr);
   return CLI_FAILED;
 }

@@ -16,12 +16,16 @@ typedef struct describe_config {
   feature_spec features;
   label_spec label;
   bool audit;
+  char target[256];
 } describe_config;
 
 static const opt_row describe_options[] = {
     {"audit", OPT_BOOL, OPT_AT(describe_config, audit),
      .help = "screen columns and features for knowledge of the future, and recompute features "
              "and labels with the future cut off"},
+    {"target", OPT_STRING, OPT_AT(describe_config, target),
+     .help = "column of a plain table that the audit compares the others with: is one of them "
+             "the target again?"},
 };
 
 /* All that is found out before anything is printed. */
@@ -33,7 +37,8 @@ typedef struct findings {
   char not_market[1024];  /* why */
   price_jump jumps[MAX_JUMPS];
   size_t n_jumps;
-  bool audited;
+  bool audited, recomputed; /* the market's audit also recomputes */
+  char not_audited[1024];   /* why, when it was asked for */
   leak leaks[MAX_LEAKS];
   size_t n_leaks;
   char recompute[1024];   /* what the recomputation found; "" when nothing */
@@ -58,8 +63,20 @@ static void warn(findings *f, const char *format, ...) {
 
 /* ---- finding out ----------------------------------------------------------------------- */
 
-static garam_status audit(findings *f, const describe_config *config, uint64_t seed,
-                          garam_error *err) {
+static garam_status audit_plain(findings *f, const char *target, garam_error *err) {
+  int at = table_find(f->t, target);
+  f->audited = true;
+  if (at >= 0) return audit_target(f->leaks, MAX_LEAKS, &f->n_leaks, f->t, at, err);
+  const char *names[256];
+  size_t n = 0;
+  for (; n < f->t->n_columns && n < COUNT_OF(names); n++) names[n] = f->t->columns[n].name;
+  const char *near = name_nearest(target, names, n);
+  return fail(err, GARAM_NOT_FOUND, "%s: no column \"%s\" for --target%s%s%s", f->t->source, target,
+              near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+}
+
+static garam_status audit_market(findings *f, const describe_config *config, uint64_t seed,
+                                 garam_error *err) {
   feature_matrix *m = NULL;
   TRY(features_compute(&m, f->b, &config->features, err));
   garam_status status = audit_leaks(f->leaks, MAX_LEAKS, &f->n_leaks, f->b, m, seed, err);
@@ -70,7 +87,23 @@ static garam_status audit(findings *f, const describe_config *config, uint64_t s
                            &found);
   if (status == GARAM_NO_MEMORY) return fail(err, status, "%s", found.message);
   if (status != GARAM_OK) snprintf(f->recompute, sizeof f->recompute, "%s", found.message);
-  f->audited = true;
+  f->audited = f->recomputed = true;
+  return GARAM_OK;
+}
+
+/* What cannot be audited is said, and the rest of the description stands. */
+static garam_status audit(findings *f, const describe_config *config, uint64_t seed,
+                          garam_error *err) {
+  if (config->target[0]) return audit_plain(f, config->target, err);
+  if (!f->b) {
+    snprintf(f->not_audited, sizeof f->not_audited,
+             "that needs a price; --target COLUMN screens a plain table");
+    return GARAM_OK;
+  }
+  garam_error why = {0};
+  garam_status status = audit_market(f, config, seed, &why);
+  if (status == GARAM_NO_MEMORY) return fail(err, status, "%s", why.message);
+  if (status != GARAM_OK) snprintf(f->not_audited, sizeof f->not_audited, "%s", why.message);
   return GARAM_OK;
 }
 
@@ -86,24 +119,31 @@ static garam_status find_out(findings *f, const describe_config *config, const c
   garam_error why = {0};
   status = bars_open(&f->b, f->t, &config->bars, &why);
   if (status == GARAM_NO_MEMORY) return fail(err, status, "%s", why.message);
-  if (status != GARAM_OK) {
-    snprintf(f->not_market, sizeof f->not_market, "%s", why.message);
-    if (config->audit) return fail(err, status, "--audit needs a market: %s", why.message);
-    return GARAM_OK;
-  }
-  f->n_jumps = bars_find_jumps(f->jumps, MAX_JUMPS, f->b);
-  return config->audit ? audit(f, config, seed, err) : GARAM_OK;
+  if (status != GARAM_OK) snprintf(f->not_market, sizeof f->not_market, "%s", why.message);
+  else f->n_jumps = bars_find_jumps(f->jumps, MAX_JUMPS, f->b);
+  return config->audit || config->target[0] ? audit(f, config, seed, err) : GARAM_OK;
 }
 
 static size_t least(size_t a, size_t b) {
   return a < b ? a : b;
 }
 
-static void collect_warnings(findings *f) {
+static void warn_of_copy(findings *f, const leak *l) {
+  if (strcmp(l->kind, "copies-target") != 0)
+    warn(f, "column %s gives the target away (score %.3g): is it known before the target is?",
+         l->column, l->score);
+  else if (l->shift == 0) warn(f, "column %s is the target again", l->column);
+  else
+    warn(f, "column %s is the target %d row%s ahead", l->column, l->shift,
+         l->shift == 1 ? "" : "s");
+}
+
+static void collect_warnings(findings *f, const describe_config *config) {
   const table *t = f->t;
   char a[TEXT_SHORT], b[TEXT_SHORT];
   if (t->n_rows < FEW_ROWS)
-    warn(f, "only %zu rows: too few to train, validate and test on", t->n_rows);
+    warn(f, "only %zu row%s: too few to train, validate and test on", t->n_rows,
+         t->n_rows == 1 ? "" : "s");
   if (t->time_column >= 0) {
     if (f->time.n_unsorted > 0)
       warn(f, "%s rows are earlier than the row above, the first on line %llu: --repair sort",
@@ -142,11 +182,13 @@ static void collect_warnings(findings *f) {
     warn(f, "%zu other jump%s of the price: bad rows, missing days, or news", n_jumps - n_splits,
          n_jumps - n_splits == 1 ? "" : "s");
   for (size_t i = 0; i < least(f->n_leaks, MAX_LEAKS); i++)
-    warn(f, "column %s %s: it knows %d row%s ahead (score %.3g, p %.2g)", f->leaks[i].column,
+    if (!f->recomputed) warn_of_copy(f, &f->leaks[i]);
+    else warn(f, "column %s %s: it knows %d row%s ahead (score %.3g, p %.2g)", f->leaks[i].column,
          f->leaks[i].kind, f->leaks[i].shift, f->leaks[i].shift == 1 ? "" : "s",
          f->leaks[i].score, f->leaks[i].p);
   if (f->recompute[0]) warn(f, "recomputed without the future, a value differs: %s", f->recompute);
-  if (f->not_market[0]) warn(f, "not read as a market: %s", f->not_market);
+  if (f->not_audited[0]) warn(f, "not audited: %s", f->not_audited);
+  if (f->not_market[0] && !config->target[0]) warn(f, "not read as a market: %s", f->not_market);
 }
 
 /* ---- JSON ------------------------------------------------------------------------------ */
@@ -187,7 +229,7 @@ static int print_json(const cli *c, findings *f) {
   json_object_set_new(o, "jumps", jumps_json(f));
   json_object_set_new(o, "leaks", leaks_json(f));
   json_object_set_new(o, "roles", f->b ? json_string(f->b->role_names) : json_null());
-  if (f->audited)
+  if (f->recomputed)
     json_object_set_new(o, "recompute", f->recompute[0] ? json_string(f->recompute) : json_true());
   json_t *warnings = json_array();
   for (size_t i = 0; i < f->n_warnings; i++)
@@ -205,8 +247,8 @@ static void print_time(const findings *f) {
     puts("time     none: rows are taken as they come");
     return;
   }
-  printf("time     %s to %s, every %s (%s)\n", text_time(a, f->time.start),
-         text_time(b, f->time.end), text_duration(d, f->time.step),
+  printf("time     %s to %s%s%s (%s)\n", text_time(a, f->time.start), text_time(b, f->time.end),
+         f->time.step > 0 ? ", every " : "", f->time.step > 0 ? text_duration(d, f->time.step) : "",
          strcmp(t->zone, "UTC") == 0 ? "UTC" : "zone not said");
   if (f->time.n_gaps > 0)
     printf("gaps     %s, the largest %s before %s\n", text_count(a, f->time.n_gaps),
@@ -267,11 +309,14 @@ static void print_jumps(const findings *f) {
 
 static int print_text(const cli *c, const findings *f) {
   char a[TEXT_SHORT];
-  printf("%s: %s rows, %zu columns\n\n", f->t->source, text_count(a, f->t->n_rows),
-         f->t->n_columns);
+  printf("%s: %s row%s, %zu columns\n\n", f->t->source, text_count(a, f->t->n_rows),
+         f->t->n_rows == 1 ? "" : "s", f->t->n_columns);
   print_time(f);
   if (f->b) printf("roles    %s\n", f->b->role_names);
-  if (f->audited)
+  if (f->not_audited[0]) printf("audit    not done: %s\n", f->not_audited);
+  if (f->audited && !f->recomputed)
+    printf("audit    %zu leak%s\n", f->n_leaks, f->n_leaks == 1 ? "" : "s");
+  if (f->recomputed)
     printf("audit    %zu leak%s; features and labels %s with the future cut off\n", f->n_leaks,
            f->n_leaks == 1 ? "" : "s", f->recompute[0] ? "differ" : "are identical");
   puts("");
@@ -299,7 +344,7 @@ static int run(cli *c) {
   if (find_out(&f, &config, c->operands[0], (uint64_t)c->common.seed, &err) != GARAM_OK) {
     code = cli_fail(c, &err);
   } else {
-    collect_warnings(&f);
+    collect_warnings(&f, &config);
     code = c->common.json ? print_json(c, &f) : print_text(c, &f);
   }
   bars_free(f.b);
@@ -313,7 +358,7 @@ static int run(cli *c) {
 const command cmd_describe = {
     .name = "describe",
     .summary = "what a file holds, and where a trainer would stumble",
-    .usage = "DATA [--audit] [--json]",
+    .usage = "DATA [--audit] [--target COLUMN] [--json]",
     .details = "DATA is a file (CSV and kin, plain, gzip or zstd, by content), - for standard input,\n"
                "sqlite:FILE?table=T or sqlite:FILE?query=SELECT ...",
     .examples = "garam describe prices.csv.gz\ngaram describe prices.csv --audit --json",

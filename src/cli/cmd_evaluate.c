@@ -100,18 +100,30 @@ static void print_backtest(const json_t *b) {
          100 * json_f64(b, "max_drawdown"), json_f64(b, "turnover"));
 }
 
+/* The threshold is for 95 % of validation rows: how right it was here is said beside it. */
+static void print_coverage(const json_t *scores, const char *lead, const char *coverage,
+                           const char *accuracy) {
+  printf("%s %.2f %% of rows", lead, 100 * json_f64(scores, coverage));
+  if (json_is_number(json_object_get(scores, accuracy)))
+    printf(", %.2f %% of them right", 100 * json_f64(scores, accuracy));
+}
+
 static void print_rest(const json_t *scores) {
   if (json_is_number(json_object_get(scores, "calibration_error")))
     printf("calibration     error %.4f, Brier %.4f\n", json_f64(scores, "calibration_error"),
            json_f64(scores, "brier"));
   if (json_is_number(json_object_get(scores, "coverage_at_95"))) {
-    printf("coverage        %.2f %% of rows at 95 %% accuracy",
-           100 * json_f64(scores, "coverage_at_95"));
+    print_coverage(scores, "coverage, 95 % ", "coverage_at_95", "accuracy_at_95");
     if (json_is_number(json_object_get(scores, "directional_coverage_at_95")))
-      printf("; directional calls: %.2f %%",
-             100 * json_f64(scores, "directional_coverage_at_95"));
+      print_coverage(scores, "; directional calls:", "directional_coverage_at_95",
+                     "directional_accuracy_at_95");
     puts("");
   }
+  const json_t *conformal = json_object_get(scores, "conformal");
+  if (json_is_number(json_object_get(conformal, "half_width")))
+    printf("conformal       the value plus or minus %.4g holds %.2f %% of rows; %.0f %% were meant\n",
+           json_f64(conformal, "half_width"), 100 * json_f64(conformal, "coverage"),
+           100 * json_f64(conformal, "target"));
   if (json_is_number(json_object_get(scores, "share_of_bayes")))
     printf("best possible   %.2f %%; the model reaches %.2f %% of it\n",
            100 * json_f64(scores, "bayes_accuracy"), 100 * json_f64(scores, "share_of_bayes"));

@@ -20,6 +20,8 @@ static const opt_row predict_options[] = {
      .unit = "rows", .help = "only the last so many predictions; 0: all"},
 };
 
+enum { PART = 512 }; /* of a long name, at once */
+
 /* To a file through io_writer, so that it is there whole or not at all; else to stdout. */
 typedef struct sink {
   io_writer *writer;
@@ -41,10 +43,26 @@ static void put(sink *s, const char *format, ...) {
     s->status = fail(s->err, GARAM_IO, "standard output: cannot write");
 }
 
+/* A name as a cell: in quotes where commas or quotes are in it. */
+static void put_name(sink *s, const char *lead, const char *name) {
+  bool quoted = strpbrk(name, ",\"\r\n") != NULL;
+  put(s, quoted ? "\"%s" : "%s", lead);
+  for (const char *at = name; *at && s->status == GARAM_OK;) {
+    int n = (int)strcspn(at, "\"");
+    if (n > PART) n = PART; /* put's room */
+    put(s, "%.*s", n, at);
+    at += n;
+    if (*at == '"') put(s, "%s", "\"\""), at++;
+  }
+  if (quoted) put(s, "%s", "\"");
+}
+
 static void put_head(sink *s, const pipeline *p, const garam_predictions *x) {
   put(s, "%s", x->time ? "time" : "row");
-  for (size_t k = 0; k < x->n_outputs; k++)
-    put(s, x->label ? ",p_%s" : ",%s", pipeline_output_name(p, (int)k));
+  for (size_t k = 0; k < x->n_outputs; k++) {
+    put(s, ",");
+    put_name(s, x->label ? "p_" : "", pipeline_output_name(p, (int)k));
+  }
   put(s, x->label ? ",label,abstain\n" : "\n");
 }
 
@@ -54,7 +72,11 @@ static void put_csv(sink *s, const pipeline *p, const garam_predictions *x, size
   else put(s, "%u", x->row[i]);
   for (size_t k = 0; k < x->n_outputs; k++)
     put(s, x->label ? ",%.6f" : ",%.9g", (double)x->output[i * x->n_outputs + k]);
-  if (x->label) put(s, ",%s,%d", pipeline_output_name(p, x->label[i]), x->abstain[i]);
+  if (x->label) {
+    put(s, ",");
+    put_name(s, "", pipeline_output_name(p, x->label[i]));
+    put(s, ",%d", x->abstain[i]);
+  }
   put(s, "\n");
 }
 
@@ -66,7 +88,7 @@ static void put_json(sink *s, const pipeline *p, const garam_predictions *x, siz
   for (size_t k = 0; k < x->n_outputs; k++) {
     char key[128];
     snprintf(key, sizeof key, "%s%s", x->label ? "p_" : "", pipeline_output_name(p, (int)k));
-    json_object_set_new(o, key, json_number_or_null((double)x->output[i * x->n_outputs + k]));
+    json_object_set_new(o, key, json_f32_or_null(x->output[i * x->n_outputs + k]));
   }
   if (x->label) {
     json_object_set_new(o, "label", json_string(pipeline_output_name(p, x->label[i])));

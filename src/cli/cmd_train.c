@@ -119,7 +119,7 @@ static int print_result(const cli *c, const train_request *r, json_t *result) {
   char a[TEXT_SHORT], b[TEXT_SHORT];
   struct stat info;
   json_int_t parameters = json_integer_value(json_object_get(result, "parameters"));
-  printf("%s%s%s%s, %s parameters: %d epochs in %s, the best was %d\n", r->model,
+  printf("%s%s%s%s, %s parameters: %d epochs in %s; the package holds epoch %d\n", r->model,
          r->preset[0] ? " (" : "", r->preset, r->preset[0] ? ")" : "",
          text_count(a, (uint64_t)parameters),
          (int)json_integer_value(json_object_get(result, "epochs")),

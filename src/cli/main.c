@@ -52,7 +52,7 @@ static void wait_shortly(char **argv) {
 int main(int argc, char **argv) {
   wait_shortly(argv);
   setlocale(LC_CTYPE, ""); /* only how text is shown: numbers stay as in C */
-  signal(SIGPIPE, SIG_IGN); /* a reader that left is an error of writing, with its message */
+  signal(SIGPIPE, SIG_IGN); /* a reader that left ends the writing, not a training half done */
   const char *verb = argc > 1 ? argv[1] : NULL;
   if (!verb) {
     print_overview(stderr);

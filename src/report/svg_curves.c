@@ -35,13 +35,13 @@ bool svg_curves(page *p, const json_t *detail) {
     svg s;
     svg_begin(&s, p, "Training", false, (axis){"epoch", AXIS_COUNT, 1, (double)n, true},
               (axis){"loss", AXIS_NUMBER, low, high, false},
-              (svg_legend[]){{"s2", "train"}, {"s1", "validation"}, {"s0", "best"}},
+              (svg_legend[]){{"s2", "train"}, {"s1", "validation"}, {"s0", "kept"}},
               n_valid > 1 ? 3 : 1);
     double best = page_f64(fit, "best_epoch");
     if (best >= 1 && best <= (double)n) svg_rule_x(&s, "s0 dashed", best);
     svg_line(&s, "s2", epoch, a, n);
     if (n_valid > 1) svg_line(&s, "s1", epoch, b, n < n_valid ? n : n_valid);
-    svg_end(&s, "The package holds the weights of the best epoch.");
+    svg_end(&s, "The package holds the weights of the epoch at the dashed line.");
   } else {
     p->failed = true;
   }

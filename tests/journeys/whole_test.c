@@ -131,6 +131,79 @@ static void test_audit(void **state) {
   assert_non_null(strstr(j->out, "before you train"));
 }
 
+/* What has no price is described all the same; with a target its columns are screened. Names with
+ * commas stay one cell in what predict writes. */
+static void test_plain_audit(void **state) {
+  journey *j = *state;
+  char path[256];
+  journey_path(path, j, "plain.csv");
+  FILE *f = fopen(path, "w");
+  fputs("a,\"odd, name\",again,answer\n", f);
+  uint32_t noise = 7;
+  for (int i = 0; i < 3000; i++) {
+    noise = noise * 1664525u + 1013904223u;
+    double a = (double)(noise >> 16) / 65536, b = (double)(noise >> 8 & 255) / 256;
+    bool yes = a + 0.5 * b > 0.7;
+    fprintf(f, "%.4f,%.4f,%d,%s\n", a, b, yes, yes ? "\"yes, sir\"" : "\"say \"\"no\"\"\"");
+  }
+  fclose(f);
+  journey_ok(j, "describe plain.csv --audit --json");
+  json_t *o = journey_json(j);
+  assert_true(json_is_null(json_object_get(o, "leaks"))); /* not looked for is not none */
+  json_decref(o);
+  journey_ok(j, "describe plain.csv --audit");
+  assert_non_null(strstr(j->out, "--target COLUMN"));
+  assert_non_null(strstr(j->out, "odd, name"));
+  journey_ok(j, "describe plain.csv --audit --target answer --json");
+  o = journey_json(j);
+  json_t *leaks = json_object_get(o, "leaks");
+  assert_int_equal(json_array_size(leaks), 1);
+  assert_string_equal(json_string_value(json_object_get(json_array_get(leaks, 0), "column")),
+                      "again");
+  json_decref(o);
+  journey_run(j, "describe plain.csv --target anwser");
+  assert_int_equal(j->code, 1);
+  assert_non_null(strstr(j->err, "did you mean \"answer\""));
+
+  journey_ok(j, "train plain.csv --model linear --target answer --out plain.safetensors --quiet");
+  journey_ok(j, "predict plain.safetensors plain.csv --out plain-p.csv");
+  journey_ok(j, "describe plain-p.csv --json");
+  o = journey_json(j);
+  json_t *columns = json_object_get(o, "columns");
+  static const char *const names[] = {"row", "p_say \"no\"", "p_yes, sir", "label", "abstain"};
+  assert_int_equal(json_array_size(columns), COUNT_OF(names));
+  for (size_t i = 0; i < COUNT_OF(names); i++)
+    assert_string_equal(json_string_value(json_object_get(json_array_get(columns, i), "name")),
+                        names[i]);
+  json_decref(o);
+}
+
+/* A reader that has seen enough (head) is no error worth a line; a full disk is. */
+static void test_reader_that_leaves(void **state) {
+  static const char *const ways[] = {"simulate --rows 5000", /* each more than a pipe holds */
+                                     "predict plain.safetensors plain.csv",
+                                     "predict plain.safetensors plain.csv --json"};
+  journey *j = *state;
+  for (size_t i = 0; i < COUNT_OF(ways); i++) {
+    char line[1024], path[256];
+    snprintf(line, sizeof line,
+             "cd %s && { '%s' %s 2>pipe-said; echo $? >pipe-code; } | head -c 1 >/dev/null",
+             j->folder, getenv("GARAM_COMMAND"), ways[i]);
+    assert_int_equal(system(line), 0);
+    journey_path(path, j, "pipe-said");
+    char *said = journey_slurp(path);
+    journey_path(path, j, "pipe-code");
+    char *code = journey_slurp(path);
+    if (strcmp(code, "1\n") != 0 || said[0]) fail_msg("%s: exit %s: %s", ways[i], code, said);
+    free(said);
+    free(code);
+  }
+  j->to = "/dev/full";
+  journey_run(j, "describe market.csv");
+  assert_int_equal(j->code, 1);
+  assert_non_null(strstr(j->err, "standard output: cannot write"));
+}
+
 /* Validation on a file of its own, the curve as JSON lines, events for TensorBoard. */
 static void test_train_outputs(void **state) {
   journey *j = *state;
@@ -390,6 +463,8 @@ int main(void) {
       cmocka_unit_test(test_describe),
       cmocka_unit_test(test_simulate),
       cmocka_unit_test(test_audit),
+      cmocka_unit_test(test_plain_audit),
+      cmocka_unit_test(test_reader_that_leaves),
       cmocka_unit_test(test_train_outputs),
       cmocka_unit_test(test_train_evaluate_predict),
       cmocka_unit_test(test_ways_to_say_it),
