@@ -15,13 +15,14 @@ import sys
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
 
-# name, file, options of train. Snapshots of a book come twice a second: ten of them are a horizon of 5 s.
+# name, file, options of train. Snapshots of a book come twice a second, and its mid moves in whole ticks: the label is
+# the mean of the next ten mids (5 s) against the current one.
 DATA = [
     ("eurusd-1h", "bars/eurusd-1h.csv.gz", []),
     ("spy-1h", "bars/spy-1h.csv.gz", []),
     ("aapl-1h", "bars/aapl-1h.csv.gz", []),
     ("btcusd-1m", "bars/btcusd-1m.csv.gz", []),
-    ("shfe-rb2510-20250605", "book/shfe-rb2510-20250605.csv.gz", ["--horizon", "10"]),
+    ("shfe-rb2510-20250605", "book/shfe-rb2510-20250605.csv.gz", ["--label", "smooth", "--horizon", "10"]),
 ]
 BASELINES = ("majority", "persistence", "momentum")
 
