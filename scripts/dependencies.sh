@@ -7,7 +7,7 @@
 packages_build="cmake ninja-build gcc libc6-dev pkg-config libdnnl-dev libjansson-dev libmicrohttpd-dev
   libsqlite3-dev libzstd-dev zlib1g-dev nettle-dev"
 packages_demo="curl"
-packages_test="libcmocka-dev clang libclang-rt-14-dev libomp-dev g++ curl sqlite3"
+packages_test="libcmocka-dev clang clang-format libclang-rt-14-dev libomp-dev g++ curl sqlite3"
 packages_peers="python3 python3-venv"
 
 say() { printf '\033[1m%s\033[0m\n' "$*" >&2; }

@@ -17,9 +17,9 @@ extern "C" {
 
 /* How far training is. Losses are NaN where they are not known yet. */
 typedef struct garam_progress {
-  int epoch, n_epochs;    /* epoch from 1 */
-  uint64_t step, n_steps; /* in this epoch; both 0 at its end */
-  double loss;            /* of the last step */
+  int epoch, n_epochs;           /* epoch from 1 */
+  uint64_t step, n_steps;        /* in this epoch; both 0 at its end */
+  double loss;                   /* of the last step */
   double train_loss, valid_loss; /* at the end of an epoch */
 } garam_progress;
 

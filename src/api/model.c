@@ -72,8 +72,8 @@ garam_status garam_model_predict(garam_model *model, const float *x, const int32
   return pipeline_predict_windows(model->pipeline, x, padding, n, out, err);
 }
 
-garam_status garam_model_predict_data(garam_predictions **out, garam_model *model,
-                                      const char *data, garam_error *err) {
+garam_status garam_model_predict_data(garam_predictions **out, garam_model *model, const char *data,
+                                      garam_error *err) {
   REQUIRE(out && model && data, "garam_model_predict_data: out, model and data are required");
   return predict_run(out, model->pipeline, data, pipeline_read_config(model->pipeline), NULL, NULL,
                      err);

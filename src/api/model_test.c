@@ -59,7 +59,8 @@ static void test_train_and_use(void **state) {
   char config[512], *result = NULL;
   int calls = 0;
   snprintf(config, sizeof config,
-           "{\"data\": \"%s\", \"model\": \"linear\", \"out\": \"%s\", \"seed\": 3}", data, package);
+           "{\"data\": \"%s\", \"model\": \"linear\", \"out\": \"%s\", \"seed\": 3}", data,
+           package);
   check(garam_train(config, count_calls, &calls, &result, &err), &err);
   assert_non_null(strstr(result, "\"sha256\""));
   assert_true(calls > 0);

@@ -6,6 +6,5 @@
 #include "train/net_learner.h"
 
 const learner_ops *const learner_registry[] = {
-    &learner_transformer, &linear_ops, &learner_mlp, &learner_lstm, &learner_gru,
-    NULL,
+    &learner_transformer, &linear_ops, &learner_mlp, &learner_lstm, &learner_gru, NULL,
 };

@@ -44,8 +44,7 @@ static void on_epoch(void *context, const fit_epoch *e) {
   host *h = context;
   h->n_epochs = e->n_epochs;
   if (!h->progress) return;
-  const garam_progress p = {e->epoch, e->n_epochs,   0,          0,
-                            (double)NAN, e->train_loss, e->valid_loss};
+  const garam_progress p = {e->epoch, e->n_epochs, 0, 0, (double)NAN, e->train_loss, e->valid_loss};
   if (h->progress(h->context, &p) != 0) h->stop = true;
 }
 

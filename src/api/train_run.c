@@ -24,7 +24,8 @@ const opt_row train_request_options[] = {
     {"out", OPT_STRING, OPT_AT(train_request, out), .def_text = "model.safetensors",
      .help = "the package to write"},
     {"checkpoint", OPT_STRING, OPT_AT(train_request, checkpoint),
-     .help = "folder of the checkpoint, removed when training is complete; OUT.checkpoint if empty"},
+     .help =
+         "folder of the checkpoint, removed when training is complete; OUT.checkpoint if empty"},
     {"resume", OPT_BOOL, OPT_AT(train_request, resume),
      .help = "go on from the checkpoint of an interrupted run, bit for bit"},
     {"curve", OPT_STRING, OPT_AT(train_request, curve),
@@ -147,8 +148,7 @@ static void write_curve(run *x, const fit_epoch *e) {
   json_object_set_new(o, "best", json_boolean(e->best));
   char *text = json_text(o);
   json_decref(o);
-  if (!text || fprintf(x->curve, "%s\n", text) < 0 || fflush(x->curve) != 0)
-    x->curve_failed = true;
+  if (!text || fprintf(x->curve, "%s\n", text) < 0 || fflush(x->curve) != 0) x->curve_failed = true;
   mem_free(text);
 }
 
@@ -182,10 +182,10 @@ static json_t *result_json(const train_request *r, const table *t, const pipelin
   json_object_set_new(o, "epochs", json_integer(s->epochs));
   json_object_set_new(o, "best_epoch", json_integer(s->best_epoch));
   json_object_set_new(o, "seconds", json_number_or_null(s->seconds));
-  json_object_set_new(o, "train_loss", s->train_loss ? json_array_f64(s->train_loss, n)
-                                                     : json_array());
-  json_object_set_new(o, "valid_loss", s->valid_loss ? json_array_f64(s->valid_loss, n)
-                                                     : json_array());
+  json_object_set_new(o, "train_loss",
+                      s->train_loss ? json_array_f64(s->train_loss, n) : json_array());
+  json_object_set_new(o, "valid_loss",
+                      s->valid_loss ? json_array_f64(s->valid_loss, n) : json_array());
   json_object_set_new(o, "best_valid_loss", json_number_or_null(s->best_valid_loss));
   json_object_set_new(o, "parameters", json_integer((json_int_t)s->parameters));
   json_object_set_new(o, "out", json_string(r->out));
@@ -233,9 +233,8 @@ garam_status train_run(json_t **result, train_request *r, const train_hooks *hoo
   char print[IO_SHA256_TEXT];
   *result = NULL;
   r->pipeline.seed = r->seed;
-  if (!r->checkpoint[0] &&
-      snprintf(r->checkpoint, sizeof r->checkpoint, "%s.checkpoint", r->out) >=
-          (int)sizeof r->checkpoint)
+  if (!r->checkpoint[0] && snprintf(r->checkpoint, sizeof r->checkpoint, "%s.checkpoint", r->out) >=
+                               (int)sizeof r->checkpoint)
     return fail(err, GARAM_INVALID, "--out: the path is too long");
   TRY(check_out(r->out, err));
   bool there = has_checkpoint(r->checkpoint);
@@ -246,8 +245,8 @@ garam_status train_run(json_t **result, train_request *r, const train_hooks *hoo
                 "(--resume would go on from it)",
                 r->checkpoint);
 
-  TRY_GOTO(done, table_open(&t, r->data, &r->pipeline.read, x.hooks->on_read, x.hooks->context,
-                            err));
+  TRY_GOTO(done,
+           table_open(&t, r->data, &r->pipeline.read, x.hooks->on_read, x.hooks->context, err));
   if (r->valid[0])
     TRY_GOTO(done, table_open(&valid, r->valid, &r->pipeline.read, x.hooks->on_read,
                               x.hooks->context, err));

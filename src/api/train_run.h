@@ -10,7 +10,7 @@ enum { TRAIN_PATH_MAX = 4096, TRAIN_MAX_SETS = 8 };
 typedef struct train_request {
   char data[TRAIN_PATH_MAX];
   char model[64], preset[32];
-  char valid[TRAIN_PATH_MAX];      /* DATA of its own, or "" */
+  char valid[TRAIN_PATH_MAX]; /* DATA of its own, or "" */
   char out[TRAIN_PATH_MAX];
   char checkpoint[TRAIN_PATH_MAX]; /* folder; "": OUT.checkpoint */
   char curve[TRAIN_PATH_MAX], events[TRAIN_PATH_MAX];

@@ -107,8 +107,8 @@ struct io_stream {
   char *name;
   int fd;
   stream_kind kind;
-  bool at_end;       /* of the file */
-  bool mid_frame;    /* a compressed member was begun and not ended */
+  bool at_end;    /* of the file */
+  bool mid_frame; /* a compressed member was begun and not ended */
   uint64_t consumed, total;
   size_t begin, end; /* of what is in the buffer */
   z_stream gzip;
@@ -346,8 +346,8 @@ garam_status io_writer_open(io_writer **out, const char *path, garam_error *err)
   w->fd = -1;
   w->path = mem_strdup(path);
   if (replaced)
-    w->temporary = mem_format("%s.%ld-%u.tmp", path, (long)getpid(),
-                              atomic_fetch_add(&n_writers, 1));
+    w->temporary =
+        mem_format("%s.%ld-%u.tmp", path, (long)getpid(), atomic_fetch_add(&n_writers, 1));
   if (!w->path || (replaced && !w->temporary)) {
     status = fail_memory(err, strlen(path) + 32);
     goto done;

@@ -112,8 +112,8 @@ static size_t pack(uint8_t *out, size_t capacity, int kind, const char *text, si
   if (kind == 2) return ZSTD_compress(out, capacity, text, n, 3);
   char *copy = malloc(n ? n : 1);
   memcpy(copy, text, n);
-  z_stream z = {.next_in = (Bytef *)copy, .avail_in = (uInt)n, .next_out = out,
-                .avail_out = (uInt)capacity};
+  z_stream z = {
+      .next_in = (Bytef *)copy, .avail_in = (uInt)n, .next_out = out, .avail_out = (uInt)capacity};
   assert_int_equal(deflateInit2(&z, 6, Z_DEFLATED, 31, 8, Z_DEFAULT_STRATEGY), Z_OK);
   assert_int_equal(deflate(&z, Z_FINISH), Z_STREAM_END);
   deflateEnd(&z);

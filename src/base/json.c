@@ -111,8 +111,7 @@ static garam_status get(json_t **out, const json_t *object, const char *key, con
                         bool fits, const char *where, garam_error *err) {
   *out = json_object_get(object, key);
   if (!*out) return fail(err, GARAM_PARSE, "%s: field \"%s\" is missing", where, key);
-  if (!fits)
-    return fail(err, GARAM_PARSE, "%s: field \"%s\": expected %s", where, key, expected);
+  if (!fits) return fail(err, GARAM_PARSE, "%s: field \"%s\": expected %s", where, key, expected);
   return GARAM_OK;
 }
 
@@ -160,8 +159,8 @@ garam_status json_get_array(json_t **out, const json_t *object, const char *key,
   return get(out, object, key, "an array", json_is_array(json_object_get(object, key)), where, err);
 }
 
-garam_status json_get_object(json_t **out, const json_t *object, const char *key,
-                             const char *where, garam_error *err) {
+garam_status json_get_object(json_t **out, const json_t *object, const char *key, const char *where,
+                             garam_error *err) {
   return get(out, object, key, "an object", json_is_object(json_object_get(object, key)), where,
              err);
 }

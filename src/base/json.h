@@ -12,7 +12,8 @@ garam_status json_parse(json_t **out, const char *text, size_t size, const char 
                         garam_error *err);
 garam_status json_read_file(json_t **out, const char *path, garam_error *err);
 
-/* Compact text; a real is the shortest text that reads back the same; NULL when memory is out. Free with mem_free. */
+/* Compact text; a real is the shortest text that reads back the same; NULL when memory is out. Free
+ * with mem_free. */
 char *json_text(const json_t *value);
 char *json_text_indented(const json_t *value);
 
@@ -34,7 +35,7 @@ garam_status json_get_bool(bool *out, const json_t *object, const char *key, con
 /* An array or object field, borrowed. */
 garam_status json_get_array(json_t **out, const json_t *object, const char *key, const char *where,
                             garam_error *err);
-garam_status json_get_object(json_t **out, const json_t *object, const char *key,
-                             const char *where, garam_error *err);
+garam_status json_get_object(json_t **out, const json_t *object, const char *key, const char *where,
+                             garam_error *err);
 
 #endif

@@ -110,13 +110,18 @@ static void numbers_are_short(void **state) {
   static const struct {
     double value;
     const char *text;
-  } cases[] = {{0.95, "0.95"},      {-0.1, "-0.1"},     {1e-5, "1e-5"},
-               {0, "0.0"},          {-0.0, "-0.0"},     {1e300, "1e+300"},
-               {100, "100.0"},      {5e-324, "4.94065645841247e-324"},
+  } cases[] = {{0.95, "0.95"},
+               {-0.1, "-0.1"},
+               {1e-5, "1e-5"},
+               {0, "0.0"},
+               {-0.0, "-0.0"},
+               {1e300, "1e+300"},
+               {100, "100.0"},
+               {5e-324, "4.94065645841247e-324"},
                {0.1 + 0.2, "0.30000000000000004"}};
   for (size_t i = 0; i < COUNT_OF(cases); i++) {
-    json_t *o = json_pack("{s:[f,i]}", "0.94999999999999996 \\ \" 0.94999999999999996",
-                          cases[i].value, -7);
+    json_t *o =
+        json_pack("{s:[f,i]}", "0.94999999999999996 \\ \" 0.94999999999999996", cases[i].value, -7);
     char *text = json_text(o), expected[256];
     snprintf(expected, sizeof expected,
              "{\"0.94999999999999996 \\\\ \\\" 0.94999999999999996\":[%s,-7]}", cases[i].text);
@@ -213,8 +218,10 @@ static void no_half_texts(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(refuses_damage), cmocka_unit_test(reads_files),
-      cmocka_unit_test(writes_in_order_and_exactly), cmocka_unit_test(numbers_are_short),
+      cmocka_unit_test(refuses_damage),
+      cmocka_unit_test(reads_files),
+      cmocka_unit_test(writes_in_order_and_exactly),
+      cmocka_unit_test(numbers_are_short),
       cmocka_unit_test(fields),
       cmocka_unit_test(no_half_texts),
   };

@@ -5,11 +5,11 @@
 
 #include "base/status.h"
 
-void *mem_alloc(size_t size);                      /* uninitialised; NULL when there is none */
-void *mem_zalloc(size_t size);                     /* zeroed */
-void *mem_array(size_t count, size_t size);        /* zeroed; NULL on overflow too */
-void *mem_resize(void *ptr, size_t size);          /* realloc; on NULL the old block is kept */
-void mem_free(void *ptr);                          /* NULL is fine */
+void *mem_alloc(size_t size);                           /* uninitialised; NULL when there is none */
+void *mem_zalloc(size_t size);                          /* zeroed */
+void *mem_array(size_t count, size_t size);             /* zeroed; NULL on overflow too */
+void *mem_resize(void *ptr, size_t size);               /* realloc; on NULL the old block is kept */
+void mem_free(void *ptr);                               /* NULL is fine */
 void *mem_alloc_aligned(size_t size, size_t alignment); /* free with mem_free_aligned */
 void mem_free_aligned(void *ptr);
 char *mem_strdup(const char *text);

@@ -113,9 +113,9 @@ static void rounds_to_even(void **state) {
     for (int delta = -1; delta <= 1; delta++) {
       char text[64];
       uint64_t shown = odd * scale + (uint64_t)delta; /* fits 62 bits */
-      size_t n = (size_t)snprintf(text, sizeof text, "%llu.%0*llu",
-                                  (unsigned long long)(shown / scale), places,
-                                 (unsigned long long)(shown % scale));
+      size_t n =
+          (size_t)snprintf(text, sizeof text, "%llu.%0*llu", (unsigned long long)(shown / scale),
+                           places, (unsigned long long)(shown % scale));
       int64_t integer;
       double real = NAN;
       number_parse(&integer, &real, text, n, '.');
@@ -129,9 +129,11 @@ static void prints_what_reads_back(void **state) {
   static const struct {
     double value;
     const char *text;
-  } cases[] = {{0, "0.0"},     {-2, "-2.0"},         {0.1, "0.1"},      {1e22, "1e+22"},
-               {1.5, "1.5"},   {HUGE_VAL, "inf"},    {-HUGE_VAL, "-inf"}, {540700, "540700.0"},
-               {1e-7, "1e-07"}, {123456789.125, "123456789.125"}};
+  } cases[] = {{0, "0.0"},          {-2, "-2.0"},
+               {0.1, "0.1"},        {1e22, "1e+22"},
+               {1.5, "1.5"},        {HUGE_VAL, "inf"},
+               {-HUGE_VAL, "-inf"}, {540700, "540700.0"},
+               {1e-7, "1e-07"},     {123456789.125, "123456789.125"}};
   char text[NUMBER_TEXT_MAX];
   for (size_t i = 0; i < COUNT_OF(cases); i++) {
     assert_int_equal(number_print(text, cases[i].value), strlen(cases[i].text));

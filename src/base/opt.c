@@ -35,8 +35,7 @@ void opt_defaults(const opt_row *rows, size_t n_rows, void *config) {
     const opt_row *row = &rows[i];
     if (row->type == OPT_STRING)
       snprintf(field(row, config), row->size, "%s", row->def_text ? row->def_text : "");
-    else
-      store_number(row, config, row->def, (int64_t)row->def);
+    else store_number(row, config, row->def, (int64_t)row->def);
   }
 }
 
@@ -152,8 +151,8 @@ garam_status opt_set_text(const opt_row *row, void *config, const char *text, ga
   return fail(err, GARAM_INVALID, "%s: unknown option type", where);
 }
 
-garam_status opt_set_json(const opt_row *row, void *config, const json_t *value,
-                          const char *source, garam_error *err) {
+garam_status opt_set_json(const opt_row *row, void *config, const json_t *value, const char *source,
+                          garam_error *err) {
   char where[256];
   snprintf(where, sizeof where, "%s: \"%s\"", source, row->name);
   switch (row->type) {

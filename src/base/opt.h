@@ -33,11 +33,11 @@ typedef enum opt_scale { OPT_LINEAR, OPT_LOG } opt_scale;
 typedef struct opt_row {
   const char *name; /* with '-' */
   opt_type type;
-  size_t offset, size;        /* OPT_AT */
-  double def;                 /* numbers, bools, enum index */
-  const char *def_text;       /* strings */
-  double min, max;            /* numbers: inclusive; both 0 means any */
-  opt_scale scale;            /* of the search axis */
+  size_t offset, size;  /* OPT_AT */
+  double def;           /* numbers, bools, enum index */
+  const char *def_text; /* strings */
+  double min, max;      /* numbers: inclusive; both 0 means any */
+  opt_scale scale;      /* of the search axis */
   struct {
     double low, high;
   } search;                   /* the axis; both 0 means: not searched */
@@ -62,8 +62,8 @@ const opt_row *opt_find(const opt_row *rows, size_t n_rows, const char *name); /
 /* From text; checks type, range and choices. The message names the option as `--name`. */
 garam_status opt_set_text(const opt_row *row, void *config, const char *text, garam_error *err);
 /* From a JSON value: same checks; `where` names the source. */
-garam_status opt_set_json(const opt_row *row, void *config, const json_t *value,
-                          const char *where, garam_error *err);
+garam_status opt_set_json(const opt_row *row, void *config, const json_t *value, const char *where,
+                          garam_error *err);
 
 /* Every row as a JSON object, and back. Unknown keys are an error with the nearest name. */
 json_t *opt_to_json(const opt_row *rows, size_t n_rows, const void *config);

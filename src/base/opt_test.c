@@ -95,8 +95,9 @@ static void from_text(void **state) {
        "--memory: expected a size such as 64M, found \"9999999999G\""},
       {"memory", "1", NULL, "--memory: 1 is outside 1024 to 1000000000000000"},
       {"task", "binary", "binary", NULL},
-      {"task", "regresion", NULL, "--task: \"regresion\" is not one of classification, regression, "
-                                  "binary; did you mean \"regression\"?"},
+      {"task", "regresion", NULL,
+       "--task: \"regresion\" is not one of classification, regression, "
+       "binary; did you mean \"regression\"?"},
       {"task", "Q", NULL, "--task: \"Q\" is not one of classification, regression, binary"},
       {"out", "1234567", "1234567", NULL},
       {"out", "", "", NULL},
@@ -170,8 +171,13 @@ static void from_json(void **state) {
 /* Every row through JSON and through its own text. */
 static void round_trip(void **state) {
   (void)state;
-  sample_config c = {.resume = true, .epochs = 77, .rows = INT64_C(1) << 60, .any = 1.0 / 3,
-                     .learning_rate = 0.012345678901234567, .memory = 123456789, .task = 2,
+  sample_config c = {.resume = true,
+                     .epochs = 77,
+                     .rows = INT64_C(1) << 60,
+                     .any = 1.0 / 3,
+                     .learning_rate = 0.012345678901234567,
+                     .memory = 123456789,
+                     .task = 2,
                      .out = "b c\"d"};
   sample_config by_json, by_text;
   garam_error err;
@@ -261,12 +267,12 @@ static void numbers_in_any_locale(void **state) {
   (void)state;
   char folder[] = "/tmp/garam-locale-XXXXXX", command[256];
   assert_non_null(mkdtemp(folder));
-  snprintf(command, sizeof command,
-           "localedef -i de_DE -f UTF-8 %s/de_DE.UTF-8 >/dev/null 2>&1", folder);
+  snprintf(command, sizeof command, "localedef -i de_DE -f UTF-8 %s/de_DE.UTF-8 >/dev/null 2>&1",
+           folder);
   bool made = system(command) >= 0;
   setenv("LOCPATH", folder, 1);
-  made = made && setlocale(LC_NUMERIC, "de_DE.UTF-8") &&
-         strcmp(localeconv()->decimal_point, ",") == 0;
+  made =
+      made && setlocale(LC_NUMERIC, "de_DE.UTF-8") && strcmp(localeconv()->decimal_point, ",") == 0;
   sample_config c;
   char text[OPT_TEXT_MAX] = "";
   garam_error err = {0};
@@ -338,9 +344,10 @@ static void description(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(defaults),   cmocka_unit_test(from_text), cmocka_unit_test(from_json),
-      cmocka_unit_test(round_trip), cmocka_unit_test(flags),     cmocka_unit_test(numbers_in_any_locale), cmocka_unit_test(help),
-      cmocka_unit_test(description),
+      cmocka_unit_test(defaults),  cmocka_unit_test(from_text),
+      cmocka_unit_test(from_json), cmocka_unit_test(round_trip),
+      cmocka_unit_test(flags),     cmocka_unit_test(numbers_in_any_locale),
+      cmocka_unit_test(help),      cmocka_unit_test(description),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

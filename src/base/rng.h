@@ -11,13 +11,13 @@
 
 /* Streams, so that no two uses of one seed overlap. Add at the end. */
 typedef enum rng_stream {
-  RNG_INIT = 1,   /* weights */
-  RNG_SHUFFLE,    /* order of mini-batches */
-  RNG_DROPOUT,    /* + number of the node, see graph */
-  RNG_BOOTSTRAP,  /* resampling of rows */
-  RNG_SIMULATE,   /* markets */
-  RNG_SPLIT,      /* folds */
-  RNG_AUDIT,      /* permutations in leak tests */
+  RNG_INIT = 1,  /* weights */
+  RNG_SHUFFLE,   /* order of mini-batches */
+  RNG_DROPOUT,   /* + number of the node, see graph */
+  RNG_BOOTSTRAP, /* resampling of rows */
+  RNG_SIMULATE,  /* markets */
+  RNG_SPLIT,     /* folds */
+  RNG_AUDIT,     /* permutations in leak tests */
   RNG_TEST,
   RNG_NODE = 1 << 16, /* streams from here on are numbered by graph node */
 } rng_stream;
@@ -38,9 +38,9 @@ typedef struct rng {
 void rng_init(rng *r, uint64_t seed, uint32_t stream, uint64_t step);
 uint32_t rng_u32(rng *r);
 uint64_t rng_u64(rng *r);
-double rng_uniform(rng *r);                    /* [0, 1), 53 bits */
-double rng_normal(rng *r);                     /* mean 0, deviation 1 (Box-Muller) */
-uint64_t rng_below(rng *r, uint64_t bound);    /* [0, bound), without bias; bound > 0 */
+double rng_uniform(rng *r);                          /* [0, 1), 53 bits */
+double rng_normal(rng *r);                           /* mean 0, deviation 1 (Box-Muller) */
+uint64_t rng_below(rng *r, uint64_t bound);          /* [0, bound), without bias; bound > 0 */
 void rng_shuffle(rng *r, uint32_t *items, size_t n); /* Fisher-Yates */
 
 /* [0, 1) with 24 bits from one word. */

@@ -55,7 +55,11 @@ static void streams_differ(void **state) {
     uint64_t seed;
     uint32_t stream;
     uint64_t step;
-  } places[] = {{1, 1, 0}, {2, 1, 0}, {1, 2, 0}, {1, 1, 1}, {UINT64_C(1) << 32, 1, 0},
+  } places[] = {{1, 1, 0},
+                {2, 1, 0},
+                {1, 2, 0},
+                {1, 1, 1},
+                {UINT64_C(1) << 32, 1, 0},
                 {1, 1, UINT64_C(1) << 32}};
   for (size_t i = 0; i < COUNT_OF(places); i++)
     for (size_t j = 0; j < i; j++) {

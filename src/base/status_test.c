@@ -73,11 +73,16 @@ static void nearest_names(void **state) {
   static const struct {
     const char *typed, *expected;
   } cases[] = {
-      {"learning-rat", "learning-rate"}, {"learnin-rate", "learning-rate"},
-      {"epoch", "epochs"},               {"bacth", "batch"},
-      {"sorted", "sort"},                {"completely-else", NULL},
-      {"", NULL},                        {"y", NULL},
-      {"xx", "x"},                       {"batch", "batch"},
+      {"learning-rat", "learning-rate"},
+      {"learnin-rate", "learning-rate"},
+      {"epoch", "epochs"},
+      {"bacth", "batch"},
+      {"sorted", "sort"},
+      {"completely-else", NULL},
+      {"", NULL},
+      {"y", NULL},
+      {"xx", "x"},
+      {"batch", "batch"},
       {"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", NULL},
   };
   for (size_t i = 0; i < COUNT_OF(cases); i++) {

@@ -51,8 +51,7 @@ int cli_fail(const cli *c, const garam_error *err) {
   static const char to_stdout[] = "standard output: ";
   if (strncmp(err->message, to_stdout, sizeof to_stdout - 1) == 0 && reader_left())
     return CLI_FAILED;
-  fprintf(stderr, "garam: %s\n",
-          err->message[0] ? err->message : garam_status_text(err->status));
+  fprintf(stderr, "garam: %s\n", err->message[0] ? err->message : garam_status_text(err->status));
   return CLI_FAILED;
 }
 

@@ -99,8 +99,7 @@ bool console_progress(void);                 /* is a bar shown? */
 void console_line(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* A bar on the last line of the terminal: label, share done in [0,1], time left, tail.
  * Redrawn at most ten times a second. `started`: clock_monotonic_ns() when share was `share0`. */
-void console_bar(const char *label, double share0, double share, int64_t started,
-                 const char *tail);
+void console_bar(const char *label, double share0, double share, int64_t started, const char *tail);
 void console_bar_clear(void);
 /* Progress of reading, as a table_progress_fn; context is a console_reading. */
 typedef struct console_reading {
@@ -114,7 +113,7 @@ void console_read_progress(void *context, uint64_t done, uint64_t total);
 typedef struct text_table text_table;
 text_table *text_table_new(const char *align);
 void text_table_add(text_table *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
-void text_table_rule(text_table *t); /* the rows so far are a heading */
+void text_table_rule(text_table *t);                         /* the rows so far are a heading */
 void text_table_print(text_table *t, FILE *out, int indent); /* and frees it */
 
 /* Into out, which is returned: "74,431"; "3 d 4 h"; "2.4 MiB"; "2021-01-04 09:00". */
@@ -123,7 +122,7 @@ char *text_count(char out[TEXT_SHORT], uint64_t n);
 char *text_duration(char out[TEXT_SHORT], int64_t ns);
 char *text_bytes(char out[TEXT_SHORT], double bytes);
 char *text_time(char out[TEXT_SHORT], int64_t ns);
-char *text_number(char out[TEXT_SHORT], double value); /* six significant digits */
+char *text_number(char out[TEXT_SHORT], double value);  /* six significant digits */
 double json_f64(const json_t *object, const char *key); /* NaN when it is absent or null */
 
 /* ---- signals.c ------------------------------------------------------------------------- */

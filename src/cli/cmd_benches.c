@@ -172,8 +172,7 @@ static garam_status time_rows(json_t **out, pipeline *p, const dataset *d, doubl
                      (json_int_t)histogram_quantile(&h, 0.99), "p999_ns",
                      (json_int_t)histogram_quantile(&h, 0.999), "max_ns",
                      (json_int_t)atomic_load(&h.max), "rows_per_second",
-                     (double)histogram_total(&h) / took, "calls",
-                     (json_int_t)histogram_total(&h));
+                     (double)histogram_total(&h) / took, "calls", (json_int_t)histogram_total(&h));
   histogram_deinit(&h);
   return status;
 }
@@ -297,7 +296,8 @@ const command cmd_bench = {
     .summary = "how fast: machine, training step, predictions",
     .usage = "machine|step|infer|predict|parity [operands] [--options] [--json]",
     .details = "garam bench NAME --help shows the options of one. Run it on an idle machine.",
-    .examples = "garam bench step --d-model 512 --heads 8 --layers 6 --d-ff 2048 --batch 32 --seq 64\n"
-                "garam bench infer model.safetensors --json",
+    .examples =
+        "garam bench step --d-model 512 --heads 8 --layers 6 --d-ff 2048 --batch 32 --seq 64\n"
+        "garam bench infer model.safetensors --json",
     .run = run,
 };

@@ -33,15 +33,15 @@ typedef struct findings {
   table *t;
   json_t *json; /* of table_describe, with jumps, roles, leaks added */
   table_time_report time;
-  bars *b;                /* NULL: not a market */
-  char not_market[1024];  /* why */
+  bars *b;               /* NULL: not a market */
+  char not_market[1024]; /* why */
   price_jump jumps[MAX_JUMPS];
   size_t n_jumps;
   bool audited, recomputed; /* the market's audit also recomputes */
   char not_audited[1024];   /* why, when it was asked for */
   leak leaks[MAX_LEAKS];
   size_t n_leaks;
-  char recompute[1024];   /* what the recomputation found; "" when nothing */
+  char recompute[1024]; /* what the recomputation found; "" when nothing */
   arena memory;
   const char **warnings;
   size_t n_warnings, warnings_capacity;
@@ -56,8 +56,8 @@ static void warn(findings *f, const char *format, ...) {
   vsnprintf(text, sizeof text, format, args);
   va_end(args);
   const char *copy = arena_strdup(&f->memory, text);
-  if (copy && mem_grow(&f->warnings, &f->warnings_capacity, f->n_warnings + 1,
-                       sizeof *f->warnings, NULL) == GARAM_OK)
+  if (copy && mem_grow(&f->warnings, &f->warnings_capacity, f->n_warnings + 1, sizeof *f->warnings,
+                       NULL) == GARAM_OK)
     f->warnings[f->n_warnings++] = copy;
 }
 
@@ -83,8 +83,8 @@ static garam_status audit_market(findings *f, const describe_config *config, uin
   feature_matrix_free(m);
   TRY(status);
   garam_error found = {0};
-  status = audit_recompute(f->t, &config->bars, &config->features, &config->label, AUDIT_CUTS,
-                           &found);
+  status =
+      audit_recompute(f->t, &config->bars, &config->features, &config->label, AUDIT_CUTS, &found);
   if (status == GARAM_NO_MEMORY) return fail(err, status, "%s", found.message);
   if (status != GARAM_OK) snprintf(f->recompute, sizeof f->recompute, "%s", found.message);
   f->audited = f->recomputed = true;
@@ -173,8 +173,9 @@ static void collect_warnings(findings *f, const describe_config *config) {
   size_t n_splits = 0, n_jumps = least(f->n_jumps, MAX_JUMPS);
   for (size_t i = 0; i < n_jumps; i++) n_splits += f->jumps[i].split > 0;
   if (n_splits > 0)
-    warn(f, "%zu price jump%s like %s: returns and labels across %s are wrong; adjust the prices "
-            "first",
+    warn(f,
+         "%zu price jump%s like %s: returns and labels across %s are wrong; adjust the prices "
+         "first",
          n_splits, n_splits == 1 ? " looks" : "s look",
          n_splits == 1 ? "an unadjusted split" : "unadjusted splits",
          n_splits == 1 ? "it" : "them");
@@ -183,9 +184,10 @@ static void collect_warnings(findings *f, const describe_config *config) {
          n_jumps - n_splits == 1 ? "" : "s");
   for (size_t i = 0; i < least(f->n_leaks, MAX_LEAKS); i++)
     if (!f->recomputed) warn_of_copy(f, &f->leaks[i]);
-    else warn(f, "column %s %s: it knows %d row%s ahead (score %.3g, p %.2g)", f->leaks[i].column,
-         f->leaks[i].kind, f->leaks[i].shift, f->leaks[i].shift == 1 ? "" : "s",
-         f->leaks[i].score, f->leaks[i].p);
+    else
+      warn(f, "column %s %s: it knows %d row%s ahead (score %.3g, p %.2g)", f->leaks[i].column,
+           f->leaks[i].kind, f->leaks[i].shift, f->leaks[i].shift == 1 ? "" : "s",
+           f->leaks[i].score, f->leaks[i].p);
   if (f->recompute[0]) warn(f, "recomputed without the future, a value differs: %s", f->recompute);
   if (f->not_audited[0]) warn(f, "not audited: %s", f->not_audited);
   if (f->not_market[0] && !config->target[0]) warn(f, "not read as a market: %s", f->not_market);
@@ -215,10 +217,10 @@ static json_t *leaks_json(const findings *f) {
   json_t *list = json_array();
   for (size_t i = 0; i < least(f->n_leaks, MAX_LEAKS); i++) {
     const leak *l = &f->leaks[i];
-    json_array_append_new(list, json_pack("{s:s, s:s, s:i, s:o, s:o}", "column", l->column, "kind",
-                                          l->kind, "shift", l->shift, "score",
-                                          json_number_or_null(l->score), "p",
-                                          json_number_or_null(l->p)));
+    json_array_append_new(list,
+                          json_pack("{s:s, s:s, s:i, s:o, s:o}", "column", l->column, "kind",
+                                    l->kind, "shift", l->shift, "score",
+                                    json_number_or_null(l->score), "p", json_number_or_null(l->p)));
   }
   return list;
 }
@@ -259,8 +261,8 @@ static void print_time(const findings *f) {
 
 static void print_columns(const findings *f) {
   text_table *out = text_table_new("llrrrrr");
-  static const char *const heads[] = {"column", "type", "missing", "min", "mean", "deviation",
-                                      "max"};
+  static const char *const heads[] = {"column", "type",      "missing", "min",
+                                      "mean",   "deviation", "max"};
   for (size_t i = 0; i < COUNT_OF(heads); i++) text_table_add(out, "%s", heads[i]);
   text_table_rule(out);
   size_t i;
@@ -359,8 +361,9 @@ const command cmd_describe = {
     .name = "describe",
     .summary = "what a file holds, and where a trainer would stumble",
     .usage = "DATA [--audit] [--target COLUMN] [--json]",
-    .details = "DATA is a file (CSV and kin, plain, gzip or zstd, by content), - for standard input,\n"
-               "sqlite:FILE?table=T or sqlite:FILE?query=SELECT ...",
+    .details =
+        "DATA is a file (CSV and kin, plain, gzip or zstd, by content), - for standard input,\n"
+        "sqlite:FILE?table=T or sqlite:FILE?query=SELECT ...",
     .examples = "garam describe prices.csv.gz\ngaram describe prices.csv --audit --json",
     .run = run,
 };

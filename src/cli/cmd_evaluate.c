@@ -51,10 +51,14 @@ static void print_scores(const json_t *scores) {
   static const struct {
     const char *key, *title;
     bool percent;
-  } all[] = {{"accuracy", "accuracy", true}, {"macro_f1", "macro-F1", false},
-             {"auc", "AUC", false},          {"log_loss", "log loss", false},
-             {"mse", "mse", false},          {"mae", "mae", false},
-             {"r2", "r2", false},            {"ndcg", "ndcg", false}};
+  } all[] = {{"accuracy", "accuracy", true},
+             {"macro_f1", "macro-F1", false},
+             {"auc", "AUC", false},
+             {"log_loss", "log loss", false},
+             {"mse", "mse", false},
+             {"mae", "mae", false},
+             {"r2", "r2", false},
+             {"ndcg", "ndcg", false}};
   const json_t *intervals = json_object_get(scores, "interval");
   size_t used[COUNT_OF(all)], n = 0;
   bool sure[COUNT_OF(all)];
@@ -121,9 +125,10 @@ static void print_rest(const json_t *scores) {
   }
   const json_t *conformal = json_object_get(scores, "conformal");
   if (json_is_number(json_object_get(conformal, "half_width")))
-    printf("conformal       the value plus or minus %.4g holds %.2f %% of rows; %.0f %% were meant\n",
-           json_f64(conformal, "half_width"), 100 * json_f64(conformal, "coverage"),
-           100 * json_f64(conformal, "target"));
+    printf(
+        "conformal       the value plus or minus %.4g holds %.2f %% of rows; %.0f %% were meant\n",
+        json_f64(conformal, "half_width"), 100 * json_f64(conformal, "coverage"),
+        100 * json_f64(conformal, "target"));
   if (json_is_number(json_object_get(scores, "share_of_bayes")))
     printf("best possible   %.2f %%; the model reaches %.2f %% of it\n",
            100 * json_f64(scores, "bayes_accuracy"), 100 * json_f64(scores, "share_of_bayes"));
@@ -165,8 +170,7 @@ static char *command_line(const cli *c) {
   return line;
 }
 
-static garam_status evaluate(cli *c, evaluate_command *config, json_t **scores,
-                             garam_error *err) {
+static garam_status evaluate(cli *c, evaluate_command *config, json_t **scores, garam_error *err) {
   pipeline *p = NULL;
   char *line = NULL;
   garam_status status;
@@ -210,9 +214,10 @@ const command cmd_evaluate = {
     .name = "evaluate",
     .summary = "scores beside baselines, a backtest, a report",
     .usage = "MODEL DATA [--report FILE] [--json]",
-    .details = "On the data that the model was trained on, only the test part is scored: rows after\n"
-               "the validation part. Other data is scored whole. --json prints every score, and under\n"
-               "\"detail\" what the report's charts are drawn from.",
+    .details =
+        "On the data that the model was trained on, only the test part is scored: rows after\n"
+        "the validation part. Other data is scored whole. --json prints every score, and under\n"
+        "\"detail\" what the report's charts are drawn from.",
     .examples = "garam evaluate model.safetensors prices.csv --report report.html",
     .run = run,
 };

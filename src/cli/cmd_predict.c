@@ -16,8 +16,8 @@ typedef struct predict_config {
 static const opt_row predict_options[] = {
     {"out", OPT_STRING, OPT_AT(predict_config, out), .def_text = "-",
      .help = "file to write; - is standard output"},
-    {"last", OPT_I64, OPT_AT(predict_config, last), .def = 0, .min = 0, .max = 1e15,
-     .unit = "rows", .help = "only the last so many predictions; 0: all"},
+    {"last", OPT_I64, OPT_AT(predict_config, last), .def = 0, .min = 0, .max = 1e15, .unit = "rows",
+     .help = "only the last so many predictions; 0: all"},
 };
 
 enum { PART = 512 }; /* of a long name, at once */
@@ -140,8 +140,8 @@ static int say(const cli *c, const predict_config *config, const garam_predictio
 static garam_status predict(const cli *c, predict_config *config, garam_predictions **x,
                             pipeline *p, garam_error *err) {
   console_reading reading = {"reading", clock_monotonic_ns()};
-  garam_status status = predict_run(x, p, c->operands[1], &config->read, console_read_progress,
-                                    &reading, err);
+  garam_status status =
+      predict_run(x, p, c->operands[1], &config->read, console_read_progress, &reading, err);
   console_bar_clear();
   TRY(status);
   return write_all(c, config, p, *x, err);
@@ -172,8 +172,9 @@ const command cmd_predict = {
     .name = "predict",
     .summary = "probabilities for the rows of a file",
     .usage = "MODEL DATA [--out FILE] [--last N] [--json]",
-    .details = "CSV: time,p_down,p_flat,p_up,label,abstain; abstain is 1 where the model is not sure\n"
-               "enough for 95 % accuracy. --json prints one object a row. Regression: time,value.",
+    .details =
+        "CSV: time,p_down,p_flat,p_up,label,abstain; abstain is 1 where the model is not sure\n"
+        "enough for 95 % accuracy. --json prints one object a row. Regression: time,value.",
     .examples = "garam predict model.safetensors new.csv --last 1",
     .run = run,
 };

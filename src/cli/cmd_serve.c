@@ -47,8 +47,8 @@ static int run(cli *c) {
   /* Said even when quiet: with --port 0 nobody could know the address. */
   fprintf(stderr, "serving at %s\n", serve_where(server));
   if (c->common.json) {
-    code = cli_print_json(c, json_pack("{s:s, s:i}", "address", serve_where(server), "port",
-                                       serve_port(server)));
+    code = cli_print_json(
+        c, json_pack("{s:s, s:i}", "address", serve_where(server), "port", serve_port(server)));
   }
   signals_wait();
   console_line("draining");
@@ -63,9 +63,10 @@ const command cmd_serve = {
     .name = "serve",
     .summary = "predictions over HTTP: Open Inference Protocol v2, metrics",
     .usage = "MODEL... [--port P] [--socket PATH] [--name NAME]",
-    .details = "Prints the address on stderr when it answers. SIGTERM and Ctrl-C drain: requests under\n"
-               "way finish, then it exits with 0. A second signal ends it at once. docs/serving.md\n"
-               "describes the endpoints.",
+    .details =
+        "Prints the address on stderr when it answers. SIGTERM and Ctrl-C drain: requests under\n"
+        "way finish, then it exits with 0. A second signal ends it at once. docs/serving.md\n"
+        "describes the endpoints.",
     .examples = "garam serve model.safetensors --port 8080",
     .run = run,
 };

@@ -46,8 +46,7 @@ static int run(cli *c) {
   if (status == GARAM_OK) status = table_write_csv(t, output.out, &err);
   table_free(t);
   if (status != GARAM_OK) return cli_fail(c, &err);
-  if (c->common.json)
-    return cli_print_json(c, summary_json(&config, output.out, bayes, dead_band));
+  if (c->common.json) return cli_print_json(c, summary_json(&config, output.out, bayes, dead_band));
   if (c->common.quiet) return CLI_OK;
   FILE *to = to_stdout ? stderr : stdout;
   char rows[TEXT_SHORT];
@@ -65,7 +64,8 @@ const command cmd_simulate = {
     .usage = "[--rows N] [--seed S] [--regimes N] [--posterior] [--out FILE]",
     .details =
         "Writes bars time,open,high,low,close,volume as CSV, and with --posterior the exact\n"
-        "probability of down, flat and up on the next row. Prints the accuracy of the optimal rule.",
+        "probability of down, flat and up on the next row. Prints the accuracy of the optimal "
+        "rule.",
     .examples = "garam simulate --rows 20000 --seed 7 --out market.csv\n"
                 "garam simulate --rows 20000 --momentum 0 --out random-walk.csv",
     .run = run,

@@ -11,11 +11,11 @@
 
 typedef struct watch {
   console_reading reading;
-  int64_t started;      /* of fitting */
-  int n_epochs;         /* 0: not known before the first epoch has said it */
-  double share0;        /* of the run that was done when fitting started (a resumed one) */
+  int64_t started; /* of fitting */
+  int n_epochs;    /* 0: not known before the first epoch has said it */
+  double share0;   /* of the run that was done when fitting started (a resumed one) */
   bool heading_printed;
-  fit_epoch held;       /* not printed yet, because the last line is so fresh */
+  fit_epoch held; /* not printed yet, because the last line is so fresh */
   bool is_held;
   int64_t printed;
 } watch;
@@ -60,8 +60,8 @@ static void show_share(char out[TEXT_SHORT], double value) {
 static void print_epoch(watch *w, const fit_epoch *e) {
   if (!w->heading_printed) {
     w->heading_printed = true;
-    console_line("%9s  %10s  %10s  %9s  %9s  %8s", "epoch", "train loss", "valid loss",
-                 "valid acc", "rate", "time");
+    console_line("%9s  %10s  %10s  %9s  %9s  %8s", "epoch", "train loss", "valid loss", "valid acc",
+                 "rate", "time");
   }
   char name[TEXT_SHORT], share[TEXT_SHORT], rate[TEXT_SHORT] = "-", seconds[TEXT_SHORT];
   snprintf(name, sizeof name, "%d/%d", e->epoch, e->n_epochs);
@@ -79,8 +79,7 @@ static void on_epoch(void *context, const fit_epoch *e) {
   w->n_epochs = e->n_epochs;
   w->held = *e;
   w->is_held = true;
-  if (!w->heading_printed || clock_monotonic_ns() - w->printed >= line_interval)
-    print_epoch(w, e);
+  if (!w->heading_printed || clock_monotonic_ns() - w->printed >= line_interval) print_epoch(w, e);
 }
 
 /* An argument as it would be typed in a shell. */
@@ -103,8 +102,9 @@ static int say_interrupted(const cli *c, const train_request *r) {
     fputs("garam: interrupted: nothing was written\n", stderr);
     return CLI_FAILED;
   }
-  fprintf(stderr, "garam: interrupted: the checkpoint is in %s\nGo on, bit for bit, with:\n  "
-                  "garam train",
+  fprintf(stderr,
+          "garam: interrupted: the checkpoint is in %s\nGo on, bit for bit, with:\n  "
+          "garam train",
           r->checkpoint);
   bool resume = false;
   for (int i = 0; i < c->argc; i++) {
@@ -174,8 +174,7 @@ static int run(cli *c) {
   if (!r) return fail_memory(&err, sizeof *r), cli_fail(c, &err);
   if (train_request_init(r, cli_peek(c, "model"), cli_peek(c, "preset"), &err) == GARAM_OK)
     code = train(c, r);
-  else
-    code = err.status == GARAM_NO_MEMORY ? cli_fail(c, &err) : cli_fail_usage(c, &err);
+  else code = err.status == GARAM_NO_MEMORY ? cli_fail(c, &err) : cli_fail_usage(c, &err);
   train_request_deinit(r);
   mem_free(r);
   return code;
@@ -186,12 +185,14 @@ const command cmd_train = {
     .summary = "fit a model, calibrate it, seal it in one file",
     .usage = "DATA [--model NAME] [--preset NAME] [--out FILE] [--options]",
     .details =
-        "The data is split by time: train, validation (stops training, calibrates), test (left for\n"
+        "The data is split by time: train, validation (stops training, calibrates), test (left "
+        "for\n"
         "garam evaluate). --help shows the options of the model that --model names.\n"
         "Ctrl-C saves a checkpoint and exits with 1; the same command with --resume goes on.",
-    .examples = "garam train prices.csv --model transformer --preset small --out model.safetensors\n"
-                "garam train prices.csv --model linear --label barrier --horizon 10\n"
-                "garam train rows.csv --target default --task binary --model linear\n"
-                "garam train prices.csv --model transformer --help",
+    .examples =
+        "garam train prices.csv --model transformer --preset small --out model.safetensors\n"
+        "garam train prices.csv --model linear --label barrier --horizon 10\n"
+        "garam train rows.csv --target default --task binary --model linear\n"
+        "garam train prices.csv --model transformer --help",
     .run = run,
 };

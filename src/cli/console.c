@@ -131,8 +131,8 @@ void text_table_add(text_table *t, const char *format, ...) {
   vsnprintf(text, sizeof text, format, args);
   va_end(args);
   char *copy = arena_strdup(&t->memory, text);
-  if (!copy || mem_grow(&t->cells, &t->capacity, t->n_cells + 1, sizeof *t->cells, NULL) !=
-                   GARAM_OK) {
+  if (!copy ||
+      mem_grow(&t->cells, &t->capacity, t->n_cells + 1, sizeof *t->cells, NULL) != GARAM_OK) {
     t->failed = true;
     return;
   }
@@ -250,10 +250,8 @@ char *text_time(char out[TEXT_SHORT], int64_t ns) {
   int n = snprintf(out, TEXT_SHORT, "%04d-%02d-%02d", t.year, t.month, t.day);
   if (t.hour || t.minute || t.second || t.nanosecond)
     n += snprintf(out + n, (size_t)(TEXT_SHORT - n), " %02d:%02d", t.hour, t.minute);
-  if (t.second || t.nanosecond)
-    n += snprintf(out + n, (size_t)(TEXT_SHORT - n), ":%02d", t.second);
-  if (t.nanosecond)
-    snprintf(out + n, (size_t)(TEXT_SHORT - n), ".%03d", t.nanosecond / 1000000);
+  if (t.second || t.nanosecond) n += snprintf(out + n, (size_t)(TEXT_SHORT - n), ":%02d", t.second);
+  if (t.nanosecond) snprintf(out + n, (size_t)(TEXT_SHORT - n), ".%03d", t.nanosecond / 1000000);
   return out;
 }
 

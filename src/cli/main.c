@@ -12,7 +12,7 @@ const command *const cli_commands[] = {
 #define X(name) &cmd_##name,
     CLI_COMMAND_LIST(X)
 #undef X
-    NULL,
+        NULL,
 };
 
 static void print_overview(FILE *out) {
@@ -51,7 +51,7 @@ static void wait_shortly(char **argv) {
 
 int main(int argc, char **argv) {
   wait_shortly(argv);
-  setlocale(LC_CTYPE, ""); /* only how text is shown: numbers stay as in C */
+  setlocale(LC_CTYPE, "");  /* only how text is shown: numbers stay as in C */
   signal(SIGPIPE, SIG_IGN); /* a reader that left ends the writing, not a training half done */
   const char *verb = argc > 1 ? argv[1] : NULL;
   if (!verb) {

@@ -10,10 +10,9 @@ garam_status check_model_init(check_model *m, const check_case *c, dtype real,
   *m = (check_model){0};
   garam_status status = GARAM_OK;
   plan_config made = config ? *config : (plan_config){0};
-  TRY_GOTO(done, graph_new(&m->graph,
-                           &(graph_config){.real = real, .training = c->training,
-                                           .seed = c->seed},
-                           err));
+  TRY_GOTO(done,
+           graph_new(&m->graph,
+                     &(graph_config){.real = real, .training = c->training, .seed = c->seed}, err));
   tensor *loss = c->build(m->graph, c->context);
   graph_grad(m->graph, loss);
   graph_output(m->graph, "loss", loss);

@@ -8,13 +8,13 @@
 #include "graph/graph.h"
 
 typedef struct check_case {
-  tensor *(*build)(graph *g, void *context);           /* returns the loss: one number */
-  void (*fill)(plan *p, bool wide, void *context);     /* writes inputs; NULL: there are none */
+  tensor *(*build)(graph *g, void *context);       /* returns the loss: one number */
+  void (*fill)(plan *p, bool wide, void *context); /* writes inputs; NULL: there are none */
   void *context;
   bool training;
-  uint64_t seed;      /* of initial values and dropout */
-  int directions;     /* 0: every parameter on its own; else this many random directions */
-  double step;        /* 0: 1e-5 */
+  uint64_t seed;  /* of initial values and dropout */
+  int directions; /* 0: every parameter on its own; else this many random directions */
+  double step;    /* 0: 1e-5 */
 } check_case;
 
 typedef struct check_result {

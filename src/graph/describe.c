@@ -112,8 +112,8 @@ void plan_profile_report(const plan *p, void (*line)(void *context, const char *
     if (!rows[r].op) continue;
     double seconds = rows[r].seconds > 0 ? rows[r].seconds : 1;
     snprintf(text, sizeof text,
-             "%-24s %5zu nodes %10.3f ms a run %5.1f %% %8.2f GFLOP/s %7.2f GB/s",
-             rows[r].op->name, rows[r].n, 1e3 * rows[r].seconds / n_runs,
+             "%-24s %5zu nodes %10.3f ms a run %5.1f %% %8.2f GFLOP/s %7.2f GB/s", rows[r].op->name,
+             rows[r].n, 1e3 * rows[r].seconds / n_runs,
              total > 0 ? 100 * rows[r].seconds / total : 0.0, rows[r].flops / seconds * 1e-9,
              rows[r].bytes / seconds * 1e-9);
     line(context, text);

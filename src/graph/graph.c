@@ -130,8 +130,10 @@ static bool output_named(const graph *g, const char *name) {
 void graph_output(graph *g, const char *name, tensor *t) {
   if (!graph_ok(g)) return;
   if (!t) {
-    graph_fail(g, GARAM_INVALID, "output \"%s\": there is no such tensor (a gradient that does "
-               "not reach the loss?)", name);
+    graph_fail(g, GARAM_INVALID,
+               "output \"%s\": there is no such tensor (a gradient that does "
+               "not reach the loss?)",
+               name);
     return;
   }
   REQUIRE(t->graph == g, "graph_output \"%s\": tensor of another graph", name);
@@ -217,8 +219,8 @@ garam_status graph_clone(graph **out, const graph *g, garam_error *err) {
       t->grad = mapped(map, t->grad);
     }
   c->n_tensors = g->n_tensors;
-  TRY_GOTO(done, clone_names(c, &c->inputs, &c->n_inputs, &c->cap_inputs, g->inputs, g->n_inputs,
-                             map));
+  TRY_GOTO(done,
+           clone_names(c, &c->inputs, &c->n_inputs, &c->cap_inputs, g->inputs, g->n_inputs, map));
   TRY_GOTO(done, clone_names(c, &c->outputs, &c->n_outputs, &c->cap_outputs, g->outputs,
                              g->n_outputs, map));
   TRY_GOTO(done, mem_grow(&c->params, &c->cap_params, g->n_params, sizeof *c->params, NULL));

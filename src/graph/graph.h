@@ -29,9 +29,9 @@ typedef struct tensor tensor; /* a value: shape, dtype, the node that makes it *
 typedef struct plan plan;     /* a compiled graph with its arena */
 
 typedef struct graph_config {
-  dtype real;     /* DTYPE_F32 or DTYPE_F64 */
-  bool training;  /* false: dropout is the identity */
-  uint64_t seed;  /* of dropout; with the node's number and the step it keys every mask */
+  dtype real;    /* DTYPE_F32 or DTYPE_F64 */
+  bool training; /* false: dropout is the identity */
+  uint64_t seed; /* of dropout; with the node's number and the step it keys every mask */
 } graph_config;
 
 garam_status graph_new(graph **out, const graph_config *config, garam_error *err);
@@ -50,10 +50,10 @@ tensor *graph_fill(graph *g, int rank, const int64_t *dims, double value);
 typedef enum param_init_kind {
   INIT_ZERO,
   INIT_ONE,
-  INIT_NORMAL,   /* scale = standard deviation */
-  INIT_UNIFORM,  /* [-scale, scale) */
-  INIT_XAVIER,   /* Glorot & Bengio 2010, uniform: sqrt(6/(fan_in+fan_out)) * scale; 0 means 1 */
-  INIT_KAIMING,  /* He et al. 2015, uniform: sqrt(3/fan_in) * scale; scale 0 means 1 */
+  INIT_NORMAL,  /* scale = standard deviation */
+  INIT_UNIFORM, /* [-scale, scale) */
+  INIT_XAVIER,  /* Glorot & Bengio 2010, uniform: sqrt(6/(fan_in+fan_out)) * scale; 0 means 1 */
+  INIT_KAIMING, /* He et al. 2015, uniform: sqrt(3/fan_in) * scale; scale 0 means 1 */
 } param_init_kind;
 typedef struct param_init {
   param_init_kind kind;
@@ -70,7 +70,7 @@ tensor *graph_param(graph *g, const char *name, int rank, const int64_t *dims, p
 /* ---- program ---- */
 /* loss: one number, once a graph. Afterwards tensor_grad is there, of inputs too. */
 void graph_grad(graph *g, tensor *loss);
-tensor *tensor_grad(tensor *t);          /* NULL when t does not reach the loss */
+tensor *tensor_grad(tensor *t); /* NULL when t does not reach the loss */
 void graph_output(graph *g, const char *name, tensor *t);
 
 int tensor_rank(const tensor *t);
@@ -87,10 +87,10 @@ typedef struct param_info {
   int flags;
   param_init init;
 } param_info;
-size_t graph_param_count(const graph *g);            /* number of parameters (tensors) */
+size_t graph_param_count(const graph *g); /* number of parameters (tensors) */
 const param_info *graph_param_info(const graph *g, size_t i);
-size_t graph_param_block(const graph *g);            /* items of the block, padding included */
-size_t graph_param_scalars(const graph *g);          /* without padding */
+size_t graph_param_block(const graph *g);   /* items of the block, padding included */
+size_t graph_param_scalars(const graph *g); /* without padding */
 /* Fills a block by the inits; the same for any number of threads. */
 void graph_param_init(const graph *g, void *block, uint64_t seed);
 
@@ -115,8 +115,8 @@ const void *plan_output(const plan *p, const char *name, size_t *bytes);
 /* One walk. `step` keys dropout. GARAM_NUMERIC is never raised here: the caller looks at loss. */
 garam_status plan_run(plan *p, uint64_t step, garam_error *err);
 
-size_t plan_arena_bytes(const plan *p);   /* activations, gradients of activations, scratch */
-double plan_flops(const plan *p);         /* of one run */
+size_t plan_arena_bytes(const plan *p); /* activations, gradients of activations, scratch */
+double plan_flops(const plan *p);       /* of one run */
 /* One line a node: op, shapes, offset, bytes, lifetime. For people, through the callback. */
 void plan_describe(const plan *p, void (*line)(void *context, const char *text), void *context);
 /* Seconds spent in each op since the plan was made (only after plan_profile(p, true)). */

@@ -15,40 +15,99 @@
 #include <cmocka.h>
 
 #define DIMS(...)                                                                                  \
-  (int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), (int64_t[]) { __VA_ARGS__ }
+  (int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), (int64_t[]) {                         \
+    __VA_ARGS__                                                                                    \
+  }
 
 static graph *fresh(bool training) {
   graph *g;
-  assert_int_equal(graph_new(&g, &(graph_config){.training = training, .seed = 3}, NULL),
-                   GARAM_OK);
+  assert_int_equal(graph_new(&g, &(graph_config){.training = training, .seed = 3}, NULL), GARAM_OK);
   return g;
 }
 
 /* ---- what is refused, and in which words ---- */
 
 #define BAD(name) static tensor *bad_##name(graph *g, tensor *x, tensor *i)
-BAD(add) { (void)g; (void)i; return op_add(x, op_slice(x, 1, 0, 3)); }
-BAD(matmul) { (void)g; (void)i; return op_matmul(x, x, false, false); }
-BAD(linear) { (void)i; return op_linear(x, graph_fill(g, DIMS(4, 2), 1), NULL); }
-BAD(bias) { (void)i; return op_linear(x, graph_fill(g, DIMS(5, 2), 1), graph_fill(g, DIMS(3), 1)); }
-BAD(reshape) { (void)g; (void)i; return op_reshape(x, DIMS(4, -1)); }
-BAD(transpose) { (void)g; (void)i; return op_transpose(x, (int[]){1, 1}); }
-BAD(slice) { (void)g; (void)i; return op_slice(x, 0, 2, 9); }
-BAD(slice_axis) { (void)g; (void)i; return op_slice(x, 2, 0, 1); }
-BAD(concat) { (void)i; return op_concat((tensor *[]){x, graph_fill(g, DIMS(3, 4), 1)}, 2, 0); }
-BAD(sum) { (void)g; (void)i; return op_sum(x, 5, false); }
-BAD(integers) { (void)g; (void)x; return op_exp(i); }
-BAD(embedding) { (void)g; (void)i; return op_embedding(x, x); }
+BAD(add) {
+  (void)g;
+  (void)i;
+  return op_add(x, op_slice(x, 1, 0, 3));
+}
+BAD(matmul) {
+  (void)g;
+  (void)i;
+  return op_matmul(x, x, false, false);
+}
+BAD(linear) {
+  (void)i;
+  return op_linear(x, graph_fill(g, DIMS(4, 2), 1), NULL);
+}
+BAD(bias) {
+  (void)i;
+  return op_linear(x, graph_fill(g, DIMS(5, 2), 1), graph_fill(g, DIMS(3), 1));
+}
+BAD(reshape) {
+  (void)g;
+  (void)i;
+  return op_reshape(x, DIMS(4, -1));
+}
+BAD(transpose) {
+  (void)g;
+  (void)i;
+  return op_transpose(x, (int[]){1, 1});
+}
+BAD(slice) {
+  (void)g;
+  (void)i;
+  return op_slice(x, 0, 2, 9);
+}
+BAD(slice_axis) {
+  (void)g;
+  (void)i;
+  return op_slice(x, 2, 0, 1);
+}
+BAD(concat) {
+  (void)i;
+  return op_concat((tensor *[]){x, graph_fill(g, DIMS(3, 4), 1)}, 2, 0);
+}
+BAD(sum) {
+  (void)g;
+  (void)i;
+  return op_sum(x, 5, false);
+}
+BAD(integers) {
+  (void)g;
+  (void)x;
+  return op_exp(i);
+}
+BAD(embedding) {
+  (void)g;
+  (void)i;
+  return op_embedding(x, x);
+}
 BAD(heads) {
   (void)i;
   tensor *q = graph_fill(g, DIMS(1, 4, 6), 1);
   (void)x;
   return op_attention(q, q, q, NULL, &(attention_options){.n_heads = 4});
 }
-BAD(dropout) { (void)g; (void)i; return op_dropout(x, 1); }
-BAD(target) { (void)g; return op_cross_entropy(x, op_reshape(i, DIMS(1, 2)), NULL, 0); }
-BAD(smoothing) { (void)g; return op_cross_entropy(op_slice(x, 0, 0, 2), i, NULL, 1.5); }
-BAD(norm) { (void)i; return op_layer_norm(x, graph_fill(g, DIMS(4), 1), NULL, 1e-5); }
+BAD(dropout) {
+  (void)g;
+  (void)i;
+  return op_dropout(x, 1);
+}
+BAD(target) {
+  (void)g;
+  return op_cross_entropy(x, op_reshape(i, DIMS(1, 2)), NULL, 0);
+}
+BAD(smoothing) {
+  (void)g;
+  return op_cross_entropy(op_slice(x, 0, 0, 2), i, NULL, 1.5);
+}
+BAD(norm) {
+  (void)i;
+  return op_layer_norm(x, graph_fill(g, DIMS(4), 1), NULL, 1e-5);
+}
 BAD(lstm) {
   (void)x;
   (void)i;
@@ -61,10 +120,26 @@ BAD(conv) {
   return op_conv1d(graph_fill(g, DIMS(1, 3, 2), 1), graph_fill(g, DIMS(5, 2, 2), 1), NULL, 1, 1, 0,
                    0);
 }
-BAD(clamp) { (void)g; (void)i; return op_clamp(x, 1, 0); }
-BAD(huber) { (void)g; (void)i; return op_huber(x, x, NULL, 0); }
-BAD(input_twice) { (void)x; (void)i; return graph_input(g, "x", DTYPE_REAL, DIMS(2)); }
-BAD(input_zero) { (void)x; (void)i; return graph_input(g, "z", DTYPE_REAL, DIMS(2, 0)); }
+BAD(clamp) {
+  (void)g;
+  (void)i;
+  return op_clamp(x, 1, 0);
+}
+BAD(huber) {
+  (void)g;
+  (void)i;
+  return op_huber(x, x, NULL, 0);
+}
+BAD(input_twice) {
+  (void)x;
+  (void)i;
+  return graph_input(g, "x", DTYPE_REAL, DIMS(2));
+}
+BAD(input_zero) {
+  (void)x;
+  (void)i;
+  return graph_input(g, "z", DTYPE_REAL, DIMS(2, 0));
+}
 BAD(input_huge) {
   (void)x;
   (void)i;
@@ -82,8 +157,16 @@ BAD(output_twice) {
   graph_output(g, "y", x);
   return x;
 }
-BAD(output_none) { (void)i; graph_output(g, "y", tensor_grad(x)); return x; }
-BAD(loss) { (void)i; graph_grad(g, x); return x; }
+BAD(output_none) {
+  (void)i;
+  graph_output(g, "y", tensor_grad(x));
+  return x;
+}
+BAD(loss) {
+  (void)i;
+  graph_grad(g, x);
+  return x;
+}
 BAD(loss_twice) {
   (void)i;
   graph_grad(g, op_sum_all(x));

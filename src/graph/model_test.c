@@ -17,7 +17,9 @@
 #include <cmocka.h>
 
 #define DIMS(...)                                                                                  \
-  (int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), (int64_t[]) { __VA_ARGS__ }
+  (int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), (int64_t[]) {                         \
+    __VA_ARGS__                                                                                    \
+  }
 
 typedef struct model {
   const char *name;
@@ -74,8 +76,8 @@ static tensor *attend(tensor *x, const model *m, tensor *begin, const char *name
   snprintf(k, sizeof k, "%s.k", name);
   snprintf(v, sizeof v, "%s.v", name);
   snprintf(o, sizeof o, "%s.o", name);
-  attention_options options = {.n_heads = 2, .causal = m->causal, .window = m->window,
-                               .dropout = m->dropout};
+  attention_options options = {
+      .n_heads = 2, .causal = m->causal, .window = m->window, .dropout = m->dropout};
   tensor *y = op_attention(dense(x, q, m->width), dense(x, k, m->width), dense(x, v, m->width),
                            begin, &options);
   return op_dropout(dense(y, o, m->width), m->dropout);
@@ -151,8 +153,8 @@ static const model models[] = {
     {"mlp, wide", build_mlp, 64, 8, 64, .dropout = 0.1},
     {"transformer, post-norm", build_transformer, 3, 7, 8, .pooled = true},
     {"transformer, causal", build_transformer, 3, 9, 8, .causal = true, .pre_norm = true},
-    {"transformer, window", build_transformer, 2, 9, 8, .causal = true, .window = 3,
-     .padded = true, .pooled = true, .dropout = 0.1},
+    {"transformer, window", build_transformer, 2, 9, 8, .causal = true, .window = 3, .padded = true,
+     .pooled = true, .dropout = 0.1},
     {"transformer, band", build_transformer, 2, 9, 8, .window = 4, .pre_norm = true,
      .dropout = 0.1},
     {"transformer, larger", build_transformer, 4, 33, 48, .padded = true, .pooled = true,
@@ -192,8 +194,12 @@ static void fill(plan *p, bool wide, void *context) {
 }
 
 static check_case case_of(const model *m) {
-  return (check_case){.build = build, .fill = fill, .context = (void *)(uintptr_t)m,
-                      .training = true, .seed = 11, .directions = m->width > 20 ? 1 : 4,
+  return (check_case){.build = build,
+                      .fill = fill,
+                      .context = (void *)(uintptr_t)m,
+                      .training = true,
+                      .seed = 11,
+                      .directions = m->width > 20 ? 1 : 4,
                       .step = 1e-7};
 }
 
@@ -292,8 +298,8 @@ static void test_runs_without_allocating(void **state) {
 /* ---- every allocation fails in turn ---- */
 
 typedef struct failing {
-  size_t left;  /* allocations that still succeed */
-  long held;    /* blocks not yet freed */
+  size_t left; /* allocations that still succeed */
+  long held;   /* blocks not yet freed */
 } failing;
 
 static void *failing_resize(void *context, void *ptr, size_t size) {

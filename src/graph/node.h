@@ -24,9 +24,9 @@ typedef struct op_run op_run;
 
 struct tensor {
   graph *graph;
-  node *node;         /* the maker; NULL in the poison tensor */
-  int output;         /* which of the maker's outputs this is */
-  dtype type;         /* DTYPE_F32, DTYPE_F64 or DTYPE_I32: DTYPE_REAL is resolved when built */
+  node *node; /* the maker; NULL in the poison tensor */
+  int output; /* which of the maker's outputs this is */
+  dtype type; /* DTYPE_F32, DTYPE_F64 or DTYPE_I32: DTYPE_REAL is resolved when built */
   int rank;
   int64_t dims[TENSOR_MAX_RANK];
   int64_t count;
@@ -58,9 +58,9 @@ struct op_run {
 };
 
 enum {
-  OP_LEAF = 1,         /* no run function: its memory is filled before the plan runs */
-  OP_ALIAS = 2,        /* output 0 is input 0's memory under another shape: nothing runs */
-  OP_RANDOM = 4,       /* depends on the step: never folded */
+  OP_LEAF = 1,   /* no run function: its memory is filled before the plan runs */
+  OP_ALIAS = 2,  /* output 0 is input 0's memory under another shape: nothing runs */
+  OP_RANDOM = 4, /* depends on the step: never folded */
 };
 
 /* The record of an op. Functions that may be NULL: grad (then a gradient that reaches the op is
@@ -111,7 +111,7 @@ struct graph {
   param_info *params;
   tensor **param_tensors;
   size_t n_params, cap_params, cap_param_tensors, block, scalars;
-  tensor *loss; /* set by graph_grad */
+  tensor *loss;  /* set by graph_grad */
   bool backward; /* nodes that are appended now are backward nodes */
 };
 

@@ -32,8 +32,7 @@ char *tensor_text(char out[SHAPE_TEXT_MAX], const tensor *t) {
 }
 
 bool shape_equal(const tensor *a, const tensor *b) {
-  return a->rank == b->rank &&
-         memcmp(a->dims, b->dims, (size_t)a->rank * sizeof *a->dims) == 0;
+  return a->rank == b->rank && memcmp(a->dims, b->dims, (size_t)a->rank * sizeof *a->dims) == 0;
 }
 
 size_t dtype_size(dtype type) {

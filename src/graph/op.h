@@ -24,7 +24,7 @@ tensor *op_sqrt(tensor *a);
 tensor *op_square(tensor *a);
 tensor *op_abs(tensor *a);
 tensor *op_relu(tensor *a);
-tensor *op_gelu(tensor *a);     /* exact, by erf (Hendrycks & Gimpel 2016) */
+tensor *op_gelu(tensor *a); /* exact, by erf (Hendrycks & Gimpel 2016) */
 tensor *op_silu(tensor *a);
 tensor *op_tanh(tensor *a);
 tensor *op_sigmoid(tensor *a);
@@ -39,10 +39,10 @@ tensor *op_concat(tensor *const *parts, int n_parts, int axis);
 tensor *op_stop_gradient(tensor *a);
 
 /* ---- sums ---- */
-tensor *op_sum(tensor *a, int axis, bool keep);  /* axis from the end when negative */
+tensor *op_sum(tensor *a, int axis, bool keep); /* axis from the end when negative */
 tensor *op_mean(tensor *a, int axis, bool keep);
-tensor *op_max(tensor *a, int axis, bool keep);  /* gradient to the first maximum */
-tensor *op_sum_all(tensor *a);                   /* scalar, rank 0 */
+tensor *op_max(tensor *a, int axis, bool keep); /* gradient to the first maximum */
+tensor *op_sum_all(tensor *a);                  /* scalar, rank 0 */
 tensor *op_mean_all(tensor *a);
 
 /* ---- products ---- */
@@ -53,19 +53,19 @@ tensor *op_matmul(tensor *a, tensor *b, bool transpose_a, bool transpose_b);
 tensor *op_linear(tensor *x, tensor *w, tensor *b);
 
 /* ---- networks ---- */
-tensor *op_embedding(tensor *table, tensor *index);  /* (V,C), int32 (...) -> (...,C) */
+tensor *op_embedding(tensor *table, tensor *index); /* (V,C), int32 (...) -> (...,C) */
 tensor *op_layer_norm(tensor *x, tensor *gain, tensor *bias, double epsilon); /* last axis */
 tensor *op_rms_norm(tensor *x, tensor *gain, double epsilon);
-tensor *op_softmax(tensor *x);     /* last axis */
+tensor *op_softmax(tensor *x); /* last axis */
 tensor *op_log_softmax(tensor *x);
 tensor *op_dropout(tensor *x, double rate); /* kept values times 1/(1-rate); mask by counter */
 
 typedef struct attention_options {
   int n_heads;
-  bool causal;     /* key j <= query i */
-  int64_t window;  /* > 0: only keys j > i - window (with causal), |i - j| < window without */
-  double dropout;  /* on the weights */
-  double scale;    /* 0: 1 / sqrt(d_k) */
+  bool causal;    /* key j <= query i */
+  int64_t window; /* > 0: only keys j > i - window (with causal), |i - j| < window without */
+  double dropout; /* on the weights */
+  double scale;   /* 0: 1 / sqrt(d_k) */
 } attention_options;
 /* Scaled dot-product attention (Vaswani et al. 2017, eq. 1) as one node: q (B,T,D), k and v
  * (B,S,D), heads are D / n_heads columns each. key_begin (B) int32 or NULL: keys before it are

@@ -104,8 +104,8 @@ static void extremum_grad(const node *n, tensor *const *dy) {
   tensor *a = n->inputs[0], *b = n->inputs[1];
   bool minimum = ((const binary_attr *)n->attr)->kernel == KERNEL_MINIMUM;
   tensor *high = minimum ? b : a, *low = minimum ? a : b;
-  if (grad_wanted(a)) give(a, op_mul(dy[0], binary_emit(&record_greater_equal, KERNEL_GREATER_EQUAL,
-                                                    high, low)));
+  if (grad_wanted(a))
+    give(a, op_mul(dy[0], binary_emit(&record_greater_equal, KERNEL_GREATER_EQUAL, high, low)));
   if (grad_wanted(b))
     give(b, op_mul(dy[0], binary_emit(&record_greater, KERNEL_GREATER, low, high)));
 }

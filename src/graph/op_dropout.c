@@ -89,8 +89,8 @@ static void activation_run(const op_run *r) {
   const tensor *x = r->node->inputs[0];
   kernel_dropout key;
   size_t cols = activation_cols(x);
-  op_kernel(r)->activation(a->kernel, r->out[0], r->in[0], r->in[1], (size_t)x->count / cols,
-                           cols, activation_key(r, &key));
+  op_kernel(r)->activation(a->kernel, r->out[0], r->in[0], r->in[1], (size_t)x->count / cols, cols,
+                           activation_key(r, &key));
 }
 
 const op_record record_activation = {.name = "activation",
@@ -120,10 +120,9 @@ static void activation_backward_run(const op_run *r) {
   const tensor *dy = r->node->inputs[0];
   kernel_dropout key;
   size_t cols = activation_cols(dy);
-  op_kernel(r)->activation_backward(a->kernel, r->out[0], r->out[1], r->in[0],
-                                    r->in[1] ? r->in[1] : r->in[0], r->in[2],
-                                    (size_t)dy->count / cols, cols, activation_key(r, &key),
-                                    r->scratch);
+  op_kernel(r)->activation_backward(
+      a->kernel, r->out[0], r->out[1], r->in[0], r->in[1] ? r->in[1] : r->in[0], r->in[2],
+      (size_t)dy->count / cols, cols, activation_key(r, &key), r->scratch);
 }
 
 const op_record record_activation_backward = {.name = "activation_backward",

@@ -33,8 +33,8 @@ typedef struct reduce_attr {
 tensor *op_sum_axes(tensor *a, int from, int to, bool keep);
 /* x (outer, inner), in any shape of that count, to (outer, n, inner) in the shape given, times
  * factor. */
-tensor *op_expand(tensor *x, int64_t outer, int64_t n, int64_t inner, int rank,
-                  const int64_t *dims, double factor);
+tensor *op_expand(tensor *x, int64_t outer, int64_t n, int64_t inner, int rank, const int64_t *dims,
+                  double factor);
 /* A gradient of a broadcast result, summed to the shape of the operand `like`. */
 tensor *op_sum_to(tensor *a, const tensor *like);
 

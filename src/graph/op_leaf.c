@@ -30,12 +30,16 @@ static void constant_run(const op_run *r) {
   values_fill(r->out[0], t->type, a->values, t->count, r->node->op == &record_constant);
 }
 
-const op_record record_constant = {
-    .name = "constant", .onnx = "Constant", .flags = OP_LEAF, .shape = constant_shape,
-    .run = constant_run};
-const op_record record_fill = {
-    .name = "fill", .onnx = "ConstantOfShape", .flags = OP_LEAF, .shape = constant_shape,
-    .run = constant_run};
+const op_record record_constant = {.name = "constant",
+                                   .onnx = "Constant",
+                                   .flags = OP_LEAF,
+                                   .shape = constant_shape,
+                                   .run = constant_run};
+const op_record record_fill = {.name = "fill",
+                               .onnx = "ConstantOfShape",
+                               .flags = OP_LEAF,
+                               .shape = constant_shape,
+                               .run = constant_run};
 
 static tensor *values_add(graph *g, const op_record *op, int rank, const int64_t *dims,
                           const double *values, bool one) {
@@ -100,8 +104,5 @@ static void copy_run(const op_run *r) {
   if (r->out[0] != r->in[0]) memcpy(r->out[0], r->in[0], tensor_bytes(r->node->outputs[0]));
 }
 
-const op_record record_copy = {.name = "copy",
-                               .onnx = "Identity",
-                               .shape = copy_shape,
-                               .grad = copy_grad,
-                               .run = copy_run};
+const op_record record_copy = {
+    .name = "copy", .onnx = "Identity", .shape = copy_shape, .grad = copy_grad, .run = copy_run};

@@ -70,9 +70,8 @@ static void cross_entropy_backward_run(const op_run *r) {
   const tensor *logits = r->node->inputs[2];
   const cross_entropy_attr *a = r->node->attr;
   size_t cols = (size_t)logits->dims[logits->rank - 1];
-  op_kernel(r)->cross_entropy_backward(r->out[0], r->in[0], r->in[1], r->in[2], r->in[3],
-                                       r->in[4], (size_t)logits->count / cols, cols,
-                                       a->smoothing);
+  op_kernel(r)->cross_entropy_backward(r->out[0], r->in[0], r->in[1], r->in[2], r->in[3], r->in[4],
+                                       (size_t)logits->count / cols, cols, a->smoothing);
 }
 
 const op_record record_cross_entropy_backward = {.name = "cross_entropy_backward",

@@ -41,14 +41,14 @@ typedef struct embedding_attr {
 
 static void embedding_grad(const node *n, tensor *const *dy) {
   embedding_attr a = {n->inputs[0]->dims[0]};
-  grad_add(n->inputs[0], node_emit(&record_embedding_backward, TENSORS(dy[0], n->inputs[1]), &a,
-                                   sizeof a));
+  grad_add(n->inputs[0],
+           node_emit(&record_embedding_backward, TENSORS(dy[0], n->inputs[1]), &a, sizeof a));
 }
 
 static void embedding_run(const op_run *r) {
   const tensor *table = r->node->inputs[0], *index = r->node->inputs[1];
-  op_kernel(r)->gather(r->out[0], r->in[0], r->in[1], (size_t)index->count,
-                       (size_t)table->dims[0], (size_t)table->dims[1]);
+  op_kernel(r)->gather(r->out[0], r->in[0], r->in[1], (size_t)index->count, (size_t)table->dims[0],
+                       (size_t)table->dims[1]);
 }
 
 const op_record record_embedding = {.name = "embedding",
@@ -69,13 +69,12 @@ static bool embedding_backward_shape(node *n) {
 
 static void embedding_backward_run(const op_run *r) {
   const tensor *table = r->node->outputs[0], *index = r->node->inputs[1];
-  op_kernel(r)->scatter(r->out[0], r->in[0], r->in[1], (size_t)index->count,
-                        (size_t)table->dims[0], (size_t)table->dims[1]);
+  op_kernel(r)->scatter(r->out[0], r->in[0], r->in[1], (size_t)index->count, (size_t)table->dims[0],
+                        (size_t)table->dims[1]);
 }
 
-const op_record record_embedding_backward = {.name = "embedding_backward",
-                                             .shape = embedding_backward_shape,
-                                             .run = embedding_backward_run};
+const op_record record_embedding_backward = {
+    .name = "embedding_backward", .shape = embedding_backward_shape, .run = embedding_backward_run};
 
 /* ---- layer_norm: x, gain or NULL, bias or NULL -> y, mean, rstd ---- */
 
@@ -181,8 +180,8 @@ static void rms_norm_grad(const node *n, tensor *const *dy) {
 static void rms_norm_run(const op_run *r) {
   const tensor *x = r->node->inputs[0];
   const norm_attr *a = r->node->attr;
-  op_kernel(r)->rms_norm(r->out[0], r->in[0], r->in[1], r->out[1], rows_of(x),
-                         (size_t)last_dim(x), a->epsilon);
+  op_kernel(r)->rms_norm(r->out[0], r->in[0], r->in[1], r->out[1], rows_of(x), (size_t)last_dim(x),
+                         a->epsilon);
 }
 
 const op_record record_rms_norm = {.name = "rms_norm",
@@ -311,11 +310,10 @@ static bool steps_backward_shape(node *n) {
 }
 
 static void steps_grad(const node *n, tensor *const *dy) {
-  const op_record *back = n->op == &record_masked_mean ? &record_masked_mean_backward
-                                                : &record_take_step_backward;
-  grad_add(n->inputs[0],
-           node_emit(back, TENSORS(dy[0], n->inputs[1]),
-                     &(steps_attr){n->inputs[0]->dims[1]}, sizeof(steps_attr)));
+  const op_record *back =
+      n->op == &record_masked_mean ? &record_masked_mean_backward : &record_take_step_backward;
+  grad_add(n->inputs[0], node_emit(back, TENSORS(dy[0], n->inputs[1]),
+                                   &(steps_attr){n->inputs[0]->dims[1]}, sizeof(steps_attr)));
 }
 
 static void masked_mean_run(const op_run *r) {
@@ -332,8 +330,7 @@ static void masked_mean_backward_run(const op_run *r) {
 
 static void take_step_run(const op_run *r) {
   const int64_t *d = r->node->inputs[0]->dims;
-  op_kernel(r)->take_step(r->out[0], r->in[0], r->in[1], (size_t)d[0], (size_t)d[1],
-                          (size_t)d[2]);
+  op_kernel(r)->take_step(r->out[0], r->in[0], r->in[1], (size_t)d[0], (size_t)d[1], (size_t)d[2]);
 }
 
 static void take_step_backward_run(const op_run *r) {

@@ -58,8 +58,8 @@ static bool matmul_shape(node *n) {
   if (a->type == DTYPE_I32 || b->type == DTYPE_I32) return node_fail(n, "an operand holds int32");
   if (a->rank < 2 || b->rank < 2) return node_fail(n, "both operands need two axes at least");
   bool both = a->rank > 2 && b->rank > 2;
-  bool fits = !both || (a->rank == b->rank && memcmp(a->dims, b->dims, (size_t)(a->rank - 2) *
-                                                                           sizeof *a->dims) == 0);
+  bool fits = !both || (a->rank == b->rank &&
+                        memcmp(a->dims, b->dims, (size_t)(a->rank - 2) * sizeof *a->dims) == 0);
   if (!fits) return node_fail(n, "the leading axes differ");
   const int64_t *end_a = a->dims + a->rank, *end_b = b->dims + b->rank;
   int64_t inner_a = attr->transpose_a ? end_a[-2] : end_a[-1];
@@ -172,8 +172,7 @@ static void linear_grad(const node *n, tensor *const *dy) {
   REQUIRE(((const linear_attr *)n->attr)->activation == KERNEL_IDENTITY,
           "op linear: gradient of a fused node");
   tensor *d = flatten(dy[0]);
-  if (grad_wanted(x))
-    grad_add(x, op_reshape(op_matmul(d, w, false, true), x->rank, x->dims));
+  if (grad_wanted(x)) grad_add(x, op_reshape(op_matmul(d, w, false, true), x->rank, x->dims));
   if (grad_wanted(w)) grad_add(w, op_matmul(flatten(x), d, true, false));
   if (grad_wanted(b)) grad_add(b, op_sum(d, 0, false));
 }

@@ -67,8 +67,7 @@ static bool rnn_shape_rule(node *n) {
   for (int i = RNN_H0; i <= RNN_C0; i++)
     if (in[i] && !is_matrix(in[i], batch, hidden))
       return node_fail(n, "expected first states (B,H)");
-  return node_output(n, x->type, 3, (int64_t[]){batch, x->dims[1], hidden}) &&
-         rnn_kept_output(n);
+  return node_output(n, x->type, 3, (int64_t[]){batch, x->dims[1], hidden}) && rnn_kept_output(n);
 }
 
 static garam_status rnn_prepare(void **state, const node *n, garam_error *err) {
@@ -131,8 +130,13 @@ static void rnn_backward_run(const op_run *r) {
   void *d[RNN_N_INPUTS];
   for (int i = 0, k = 0; i < RNN_N_INPUTS; i++) d[i] = r->in[i] ? r->out[k++] : NULL;
   rnn_weights w = rnn_weights_of(r->in);
-  rnn_gradients g = {.dx = d[RNN_X], .dw = d[RNN_W], .du = d[RNN_U], .db = d[RNN_B],
-                     .dbu = d[RNN_BU], .dh0 = d[RNN_H0], .dc0 = d[RNN_C0]};
+  rnn_gradients g = {.dx = d[RNN_X],
+                     .dw = d[RNN_W],
+                     .du = d[RNN_U],
+                     .db = d[RNN_B],
+                     .dbu = d[RNN_BU],
+                     .dh0 = d[RNN_H0],
+                     .dc0 = d[RNN_C0]};
   rnn_backward(r->state, &g, r->in[RNN_DY], r->in[RNN_X], r->in[RNN_Y], r->in[RNN_KEPT], &w,
                r->scratch);
 }

@@ -8,8 +8,7 @@ typedef struct reduce_sizes {
 } reduce_sizes;
 
 static reduce_sizes sizes_of(const tensor *x, const reduce_attr *a) {
-  return (reduce_sizes){shape_product(x->dims, 0, a->from),
-                        shape_product(x->dims, a->from, a->to),
+  return (reduce_sizes){shape_product(x->dims, 0, a->from), shape_product(x->dims, a->from, a->to),
                         shape_product(x->dims, a->to, x->rank)};
 }
 
@@ -34,8 +33,7 @@ static void reduce_run(const op_run *r, kernel_reduce_op kernel) {
   const kernel_table *k = op_kernel(r);
   if (kernel == KERNEL_SUM && s.outer == 1 && s.inner > 1)
     k->column_sum(r->out[0], r->in[0], (size_t)s.n, (size_t)s.inner);
-  else
-    k->reduce(kernel, r->out[0], r->in[0], (size_t)s.outer, (size_t)s.n, (size_t)s.inner);
+  else k->reduce(kernel, r->out[0], r->in[0], (size_t)s.outer, (size_t)s.n, (size_t)s.inner);
 }
 
 static double reduce_flops(const node *n) {
@@ -114,8 +112,8 @@ tensor *op_sum_to(tensor *a, const tensor *like) {
 /* ---- max ---- */
 
 static void max_grad(const node *n, tensor *const *dy) {
-  grad_add(n->inputs[0], node_emit(&record_max_backward, TENSORS(dy[0], n->inputs[0]), n->attr,
-                                   n->attr_size));
+  grad_add(n->inputs[0],
+           node_emit(&record_max_backward, TENSORS(dy[0], n->inputs[0]), n->attr, n->attr_size));
 }
 
 static void max_run(const op_run *r) {
@@ -185,8 +183,8 @@ const op_record record_expand = {.name = "expand",
                                  .grad = expand_grad,
                                  .run = expand_run};
 
-tensor *op_expand(tensor *x, int64_t outer, int64_t n, int64_t inner, int rank,
-                  const int64_t *dims, double factor) {
+tensor *op_expand(tensor *x, int64_t outer, int64_t n, int64_t inner, int rank, const int64_t *dims,
+                  double factor) {
   expand_attr a = {.outer = outer, .n = n, .inner = inner, .rank = rank, .factor = factor};
   memcpy(a.dims, dims, (size_t)rank * sizeof *dims);
   return node_emit(&record_expand, TENSORS(x), &a, sizeof a);

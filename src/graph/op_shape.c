@@ -47,8 +47,7 @@ tensor *op_reshape(tensor *a, int rank, const int64_t *dims) {
   if (rank >= 0 && rank <= TENSOR_MAX_RANK && rank == a->rank && !node_poisoned(a) &&
       (rank == 0 || memcmp(dims, a->dims, (size_t)rank * sizeof *dims) == 0))
     return a;
-  if (rank > 0 && rank <= TENSOR_MAX_RANK)
-    memcpy(attr.dims, dims, (size_t)rank * sizeof *dims);
+  if (rank > 0 && rank <= TENSOR_MAX_RANK) memcpy(attr.dims, dims, (size_t)rank * sizeof *dims);
   return node_emit(&record_reshape, TENSORS(a), &attr, sizeof attr);
 }
 
@@ -157,11 +156,8 @@ static void slice_run(const op_run *r) {
   op_kernel(r)->copy_rows(r->out[0], cols, from, x->dims[a->axis] * inner, outer, (size_t)cols);
 }
 
-const op_record record_slice = {.name = "slice",
-                                .onnx = "Slice",
-                                .shape = slice_shape,
-                                .grad = slice_grad,
-                                .run = slice_run};
+const op_record record_slice = {
+    .name = "slice", .onnx = "Slice", .shape = slice_shape, .grad = slice_grad, .run = slice_run};
 
 tensor *op_slice(tensor *a, int axis, int64_t begin, int64_t end) {
   slice_attr attr = {.axis = axis < 0 ? axis + a->rank : axis, .begin = begin, .end = end};

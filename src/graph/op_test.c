@@ -20,7 +20,9 @@
 /* ---- words for the cases ---- */
 
 #define DIMS(...)                                                                                  \
-  (int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), (int64_t[]) { __VA_ARGS__ }
+  (int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), (int64_t[]) {                         \
+    __VA_ARGS__                                                                                    \
+  }
 
 /* A parameter with normal values, so that its gradient is checked. */
 static tensor *P(graph *g, const char *name, int rank, const int64_t *dims) {
@@ -78,55 +80,132 @@ static tensor *positive(tensor *t) {
 #define CASE(name) static tensor *case_##name(graph *g)
 #define X P(g, "x", DIMS(3, 5))
 
-CASE(add) { return weigh(op_add(P(g, "a", DIMS(3, 1, 5)), P(g, "b", DIMS(4, 1)))); }
-CASE(add_same) { tensor *x = X; return weigh(op_add(x, x)); }
-CASE(sub) { return weigh(op_sub(P(g, "a", DIMS(5)), P(g, "b", DIMS(2, 3, 5)))); }
-CASE(mul) { return weigh(op_mul(P(g, "a", DIMS(2, 3, 1, 2)), P(g, "b", DIMS(1, 4, 2)))); }
-CASE(mul_scalar) { return weigh(op_mul(X, P(g, "s", 0, NULL))); }
-CASE(div) { return weigh(op_div(X, positive(P(g, "b", DIMS(3, 1))))); }
-CASE(maximum) { return weigh(op_maximum(X, P(g, "b", DIMS(5)))); }
-CASE(minimum) { return weigh(op_minimum(P(g, "b", DIMS(3, 1)), X)); }
-CASE(scale) { return weigh(op_scale(X, -1.5, 0.25)); }
-CASE(neg) { return weigh(op_neg(X)); }
-CASE(exp) { return weigh(op_exp(X)); }
-CASE(log) { return weigh(op_log(positive(X))); }
-CASE(sqrt) { return weigh(op_sqrt(positive(X))); }
-CASE(square) { return weigh(op_square(X)); }
-CASE(abs) { return weigh(op_abs(X)); }
-CASE(relu) { return weigh(op_relu(P(g, "x", DIMS(7, 37)))); }
-CASE(gelu) { return weigh(op_gelu(P(g, "x", DIMS(7, 19)))); }
-CASE(silu) { return weigh(op_silu(P(g, "x", DIMS(7, 19)))); }
-CASE(tanh) { return weigh(op_tanh(P(g, "x", DIMS(7, 19)))); }
-CASE(sigmoid) { return weigh(op_sigmoid(P(g, "x", DIMS(7, 19)))); }
-CASE(softplus) { return weigh(op_softplus(P(g, "x", DIMS(7, 19)))); }
-CASE(clamp) { return weigh(op_clamp(X, -0.5, 0.75)); }
-CASE(reshape) { return weigh(op_exp(op_reshape(P(g, "x", DIMS(2, 3, 4)), DIMS(6, -1)))); }
+CASE(add) {
+  return weigh(op_add(P(g, "a", DIMS(3, 1, 5)), P(g, "b", DIMS(4, 1))));
+}
+CASE(add_same) {
+  tensor *x = X;
+  return weigh(op_add(x, x));
+}
+CASE(sub) {
+  return weigh(op_sub(P(g, "a", DIMS(5)), P(g, "b", DIMS(2, 3, 5))));
+}
+CASE(mul) {
+  return weigh(op_mul(P(g, "a", DIMS(2, 3, 1, 2)), P(g, "b", DIMS(1, 4, 2))));
+}
+CASE(mul_scalar) {
+  return weigh(op_mul(X, P(g, "s", 0, NULL)));
+}
+CASE(div) {
+  return weigh(op_div(X, positive(P(g, "b", DIMS(3, 1)))));
+}
+CASE(maximum) {
+  return weigh(op_maximum(X, P(g, "b", DIMS(5))));
+}
+CASE(minimum) {
+  return weigh(op_minimum(P(g, "b", DIMS(3, 1)), X));
+}
+CASE(scale) {
+  return weigh(op_scale(X, -1.5, 0.25));
+}
+CASE(neg) {
+  return weigh(op_neg(X));
+}
+CASE(exp) {
+  return weigh(op_exp(X));
+}
+CASE(log) {
+  return weigh(op_log(positive(X)));
+}
+CASE(sqrt) {
+  return weigh(op_sqrt(positive(X)));
+}
+CASE(square) {
+  return weigh(op_square(X));
+}
+CASE(abs) {
+  return weigh(op_abs(X));
+}
+CASE(relu) {
+  return weigh(op_relu(P(g, "x", DIMS(7, 37))));
+}
+CASE(gelu) {
+  return weigh(op_gelu(P(g, "x", DIMS(7, 19))));
+}
+CASE(silu) {
+  return weigh(op_silu(P(g, "x", DIMS(7, 19))));
+}
+CASE(tanh) {
+  return weigh(op_tanh(P(g, "x", DIMS(7, 19))));
+}
+CASE(sigmoid) {
+  return weigh(op_sigmoid(P(g, "x", DIMS(7, 19))));
+}
+CASE(softplus) {
+  return weigh(op_softplus(P(g, "x", DIMS(7, 19))));
+}
+CASE(clamp) {
+  return weigh(op_clamp(X, -0.5, 0.75));
+}
+CASE(reshape) {
+  return weigh(op_exp(op_reshape(P(g, "x", DIMS(2, 3, 4)), DIMS(6, -1))));
+}
 CASE(stop_gradient) {
   return weigh(op_mul(X, op_stop_gradient(op_exp(constant(g, DIMS(3, 5))))));
 }
-CASE(transpose) { return weigh(op_transpose(P(g, "x", DIMS(2, 3, 5, 4)), (int[]){2, 0, 3, 1})); }
-CASE(slice) { return weigh(op_slice(P(g, "x", DIMS(3, 7, 2)), 1, 2, 6)); }
-CASE(slice_last) { return weigh(op_slice(P(g, "x", DIMS(3, 7)), -1, 0, 3)); }
+CASE(transpose) {
+  return weigh(op_transpose(P(g, "x", DIMS(2, 3, 5, 4)), (int[]){2, 0, 3, 1}));
+}
+CASE(slice) {
+  return weigh(op_slice(P(g, "x", DIMS(3, 7, 2)), 1, 2, 6));
+}
+CASE(slice_last) {
+  return weigh(op_slice(P(g, "x", DIMS(3, 7)), -1, 0, 3));
+}
 CASE(concat) {
   tensor *parts[] = {P(g, "a", DIMS(2, 3, 4)), P(g, "b", DIMS(2, 1, 4)), P(g, "c", DIMS(2, 5, 4))};
   return weigh(op_concat(parts, 3, -2));
 }
-CASE(sum) { return weigh(op_square(op_sum(P(g, "x", DIMS(3, 7, 2)), 1, false))); }
-CASE(sum_last) { return weigh(op_square(op_sum(P(g, "x", DIMS(3, 7)), -1, true))); }
-CASE(sum_rows) { return weigh(op_square(op_sum(P(g, "x", DIMS(9, 21)), 0, false))); }
-CASE(sum_all) { return op_square(op_sum_all(op_sigmoid(X))); }
-CASE(mean) { return weigh(op_square(op_mean(P(g, "x", DIMS(3, 7, 2)), -2, true))); }
-CASE(mean_all) { return op_square(op_mean_all(op_sigmoid(X))); }
-CASE(max) { return weigh(op_max(P(g, "x", DIMS(3, 7, 2)), 1, false)); }
-CASE(max_last) { return weigh(op_max(P(g, "x", DIMS(3, 7)), -1, true)); }
+CASE(sum) {
+  return weigh(op_square(op_sum(P(g, "x", DIMS(3, 7, 2)), 1, false)));
+}
+CASE(sum_last) {
+  return weigh(op_square(op_sum(P(g, "x", DIMS(3, 7)), -1, true)));
+}
+CASE(sum_rows) {
+  return weigh(op_square(op_sum(P(g, "x", DIMS(9, 21)), 0, false)));
+}
+CASE(sum_all) {
+  return op_square(op_sum_all(op_sigmoid(X)));
+}
+CASE(mean) {
+  return weigh(op_square(op_mean(P(g, "x", DIMS(3, 7, 2)), -2, true)));
+}
+CASE(mean_all) {
+  return op_square(op_mean_all(op_sigmoid(X)));
+}
+CASE(max) {
+  return weigh(op_max(P(g, "x", DIMS(3, 7, 2)), 1, false));
+}
+CASE(max_last) {
+  return weigh(op_max(P(g, "x", DIMS(3, 7)), -1, true));
+}
 CASE(expand) { /* through the gradient of a gradient's shape: the op on its own */
   tensor *x = P(g, "x", DIMS(3, 1, 2));
   return weigh(op_add(x, graph_fill(g, DIMS(3, 4, 2), 0.5)));
 }
-CASE(matmul) { return weigh(op_matmul(P(g, "a", DIMS(7, 5)), P(g, "b", DIMS(5, 3)), 0, 0)); }
-CASE(matmul_ta) { return weigh(op_matmul(P(g, "a", DIMS(5, 7)), P(g, "b", DIMS(5, 3)), 1, 0)); }
-CASE(matmul_tb) { return weigh(op_matmul(P(g, "a", DIMS(7, 5)), P(g, "b", DIMS(3, 5)), 0, 1)); }
-CASE(matmul_tab) { return weigh(op_matmul(P(g, "a", DIMS(5, 7)), P(g, "b", DIMS(3, 5)), 1, 1)); }
+CASE(matmul) {
+  return weigh(op_matmul(P(g, "a", DIMS(7, 5)), P(g, "b", DIMS(5, 3)), 0, 0));
+}
+CASE(matmul_ta) {
+  return weigh(op_matmul(P(g, "a", DIMS(5, 7)), P(g, "b", DIMS(5, 3)), 1, 0));
+}
+CASE(matmul_tb) {
+  return weigh(op_matmul(P(g, "a", DIMS(7, 5)), P(g, "b", DIMS(3, 5)), 0, 1));
+}
+CASE(matmul_tab) {
+  return weigh(op_matmul(P(g, "a", DIMS(5, 7)), P(g, "b", DIMS(3, 5)), 1, 1));
+}
 CASE(matmul_batch) {
   return weigh(op_matmul(P(g, "a", DIMS(2, 3, 4, 5)), P(g, "b", DIMS(2, 3, 5, 2)), 0, 0));
 }
@@ -155,37 +234,72 @@ CASE(linear_vector) {
   return weigh(op_linear(P(g, "x", DIMS(5)), P(g, "w", DIMS(5, 4)), NULL));
 }
 #define LINEAR op_linear(P(g, "x", DIMS(6, 5)), P(g, "w", DIMS(5, 7)), P(g, "b", DIMS(7)))
-CASE(linear_relu) { return weigh(op_relu(LINEAR)); }
-CASE(linear_gelu) { return weigh(op_gelu(LINEAR)); }
-CASE(linear_silu) { return weigh(op_silu(LINEAR)); }
-CASE(linear_tanh) { return weigh(op_tanh(LINEAR)); }
-CASE(linear_sigmoid) { return weigh(op_sigmoid(LINEAR)); }
-CASE(linear_relu_dropout) { return weigh(op_dropout(op_relu(LINEAR), 0.3)); }
-CASE(linear_gelu_dropout) { return weigh(op_dropout(op_gelu(LINEAR), 0.3)); }
-CASE(linear_dropout) { return weigh(op_dropout(LINEAR, 0.3)); }
+CASE(linear_relu) {
+  return weigh(op_relu(LINEAR));
+}
+CASE(linear_gelu) {
+  return weigh(op_gelu(LINEAR));
+}
+CASE(linear_silu) {
+  return weigh(op_silu(LINEAR));
+}
+CASE(linear_tanh) {
+  return weigh(op_tanh(LINEAR));
+}
+CASE(linear_sigmoid) {
+  return weigh(op_sigmoid(LINEAR));
+}
+CASE(linear_relu_dropout) {
+  return weigh(op_dropout(op_relu(LINEAR), 0.3));
+}
+CASE(linear_gelu_dropout) {
+  return weigh(op_dropout(op_gelu(LINEAR), 0.3));
+}
+CASE(linear_dropout) {
+  return weigh(op_dropout(LINEAR, 0.3));
+}
 CASE(linear_shared) { /* two products of one tensor: their gradients are added where they lie */
   tensor *x = op_tanh(P(g, "x", DIMS(6, 5)));
   tensor *y = op_linear(x, P(g, "v", DIMS(5, 3)), NULL);
   return op_add(weigh(y), weigh(op_linear(x, P(g, "w", DIMS(5, 7)), P(g, "b", DIMS(7)))));
 }
-CASE(residual_dropout) { tensor *x = X; return weigh(op_add(x, op_dropout(op_exp(x), 0.3))); }
+CASE(residual_dropout) {
+  tensor *x = X;
+  return weigh(op_add(x, op_dropout(op_exp(x), 0.3)));
+}
 CASE(shared_weight) { /* one weight, three paths: gradients are added */
   tensor *w = P(g, "w", DIMS(5, 5)), *x = P(g, "x", DIMS(4, 5));
-  return weigh(op_tanh(op_linear(op_tanh(op_linear(x, w, NULL)), P(g, "w", DIMS(5, 5)),
-                                 op_sum(w, 0, false))));
+  return weigh(op_tanh(
+      op_linear(op_tanh(op_linear(x, w, NULL)), P(g, "w", DIMS(5, 5)), op_sum(w, 0, false))));
 }
-CASE(embedding) { return weigh(op_embedding(P(g, "t", DIMS(6, 3)), I(g, "a", 0, 6, DIMS(2, 5)))); }
+CASE(embedding) {
+  return weigh(op_embedding(P(g, "t", DIMS(6, 3)), I(g, "a", 0, 6, DIMS(2, 5))));
+}
 CASE(layer_norm) {
-  return weigh(op_layer_norm(P(g, "x", DIMS(2, 3, 21)), P(g, "g", DIMS(21)), P(g, "b", DIMS(21)),
-                             1e-5));
+  return weigh(
+      op_layer_norm(P(g, "x", DIMS(2, 3, 21)), P(g, "g", DIMS(21)), P(g, "b", DIMS(21)), 1e-5));
 }
-CASE(layer_norm_bare) { return weigh(op_layer_norm(X, NULL, NULL, 1e-3)); }
-CASE(layer_norm_gain) { return weigh(op_layer_norm(X, P(g, "g", DIMS(5)), NULL, 1e-5)); }
-CASE(rms_norm) { return weigh(op_rms_norm(P(g, "x", DIMS(4, 19)), P(g, "g", DIMS(19)), 1e-5)); }
-CASE(rms_norm_bare) { return weigh(op_rms_norm(X, NULL, 1e-3)); }
-CASE(softmax) { return weigh(op_softmax(P(g, "x", DIMS(2, 3, 7)))); }
-CASE(log_softmax) { return weigh(op_log_softmax(P(g, "x", DIMS(3, 7)))); }
-CASE(dropout) { return weigh(op_dropout(P(g, "x", DIMS(3, 5, 7)), 0.4)); }
+CASE(layer_norm_bare) {
+  return weigh(op_layer_norm(X, NULL, NULL, 1e-3));
+}
+CASE(layer_norm_gain) {
+  return weigh(op_layer_norm(X, P(g, "g", DIMS(5)), NULL, 1e-5));
+}
+CASE(rms_norm) {
+  return weigh(op_rms_norm(P(g, "x", DIMS(4, 19)), P(g, "g", DIMS(19)), 1e-5));
+}
+CASE(rms_norm_bare) {
+  return weigh(op_rms_norm(X, NULL, 1e-3));
+}
+CASE(softmax) {
+  return weigh(op_softmax(P(g, "x", DIMS(2, 3, 7))));
+}
+CASE(log_softmax) {
+  return weigh(op_log_softmax(P(g, "x", DIMS(3, 7))));
+}
+CASE(dropout) {
+  return weigh(op_dropout(P(g, "x", DIMS(3, 5, 7)), 0.4));
+}
 
 static tensor *attend(graph *g, int64_t batch, int64_t queries, int64_t keys, int64_t width,
                       bool padded, attention_options options) {
@@ -194,8 +308,12 @@ static tensor *attend(graph *g, int64_t batch, int64_t queries, int64_t keys, in
                             P(g, "k", DIMS(batch, keys, width)),
                             P(g, "v", DIMS(batch, keys, width)), begin, &options));
 }
-CASE(attention) { return attend(g, 2, 5, 5, 6, 0, (attention_options){.n_heads = 3}); }
-CASE(attention_cross) { return attend(g, 2, 3, 7, 4, 1, (attention_options){.n_heads = 2}); }
+CASE(attention) {
+  return attend(g, 2, 5, 5, 6, 0, (attention_options){.n_heads = 3});
+}
+CASE(attention_cross) {
+  return attend(g, 2, 3, 7, 4, 1, (attention_options){.n_heads = 2});
+}
 CASE(attention_causal) {
   return attend(g, 2, 7, 7, 4, 1, (attention_options){.n_heads = 2, .causal = true});
 }
@@ -217,11 +335,15 @@ CASE(attention_self) { /* q, k and v are one tensor: three gradients meet */
 CASE(masked_mean) {
   return weigh(op_masked_mean(P(g, "x", DIMS(4, 5, 3)), I(g, "a", 0, 6, DIMS(4))));
 }
-CASE(masked_mean_all) { return weigh(op_masked_mean(P(g, "x", DIMS(4, 5, 3)), NULL)); }
+CASE(masked_mean_all) {
+  return weigh(op_masked_mean(P(g, "x", DIMS(4, 5, 3)), NULL));
+}
 CASE(take_step) {
   return weigh(op_take_step(P(g, "x", DIMS(4, 5, 3)), I(g, "a", 0, 5, DIMS(4))));
 }
-CASE(take_step_last) { return weigh(op_take_step(P(g, "x", DIMS(4, 5, 3)), NULL)); }
+CASE(take_step_last) {
+  return weigh(op_take_step(P(g, "x", DIMS(4, 5, 3)), NULL));
+}
 
 CASE(lstm) {
   return weigh(op_lstm(P(g, "x", DIMS(2, 5, 3)), P(g, "w", DIMS(3, 16)), P(g, "u", DIMS(4, 16)),
@@ -247,8 +369,8 @@ CASE(conv1d_causal) {
   return weigh(op_conv1d(P(g, "x", DIMS(2, 9, 2)), P(g, "w", DIMS(3, 2, 3)), NULL, 1, 2, 4, 0));
 }
 CASE(conv1d_stride) {
-  return weigh(op_conv1d(P(g, "x", DIMS(2, 11, 2)), P(g, "w", DIMS(2, 2, 3)), P(g, "b", DIMS(3)),
-                         3, 2, 0, 1));
+  return weigh(op_conv1d(P(g, "x", DIMS(2, 11, 2)), P(g, "w", DIMS(2, 2, 3)), P(g, "b", DIMS(3)), 3,
+                         2, 0, 1));
 }
 
 static tensor *weights(graph *g, int64_t n) {
@@ -266,12 +388,17 @@ CASE(cross_entropy_steps) {
 CASE(cross_entropy_scaled) {
   return op_scale(op_cross_entropy(op_tanh(X), I(g, "a", 0, 5, DIMS(3)), NULL, 0), 3, 1);
 }
-CASE(mse) { return op_mse(X, P(g, "t", DIMS(3, 5)), weights(g, 3)); }
-CASE(mse_vector) { return op_mse(P(g, "x", DIMS(7)), P(g, "t", DIMS(7)), NULL); }
-CASE(huber) { return op_huber(P(g, "x", DIMS(5, 7)), P(g, "t", DIMS(5, 7)), weights(g, 5), 0.8); }
+CASE(mse) {
+  return op_mse(X, P(g, "t", DIMS(3, 5)), weights(g, 3));
+}
+CASE(mse_vector) {
+  return op_mse(P(g, "x", DIMS(7)), P(g, "t", DIMS(7)), NULL);
+}
+CASE(huber) {
+  return op_huber(P(g, "x", DIMS(5, 7)), P(g, "t", DIMS(5, 7)), weights(g, 5), 0.8);
+}
 CASE(bce_logits) {
-  return op_bce_logits(P(g, "x", DIMS(9)), op_sigmoid(constant(g, DIMS(9))),
-                       weights(g, 9));
+  return op_bce_logits(P(g, "x", DIMS(9)), op_sigmoid(constant(g, DIMS(9))), weights(g, 9));
 }
 
 typedef struct op_case {
@@ -280,24 +407,104 @@ typedef struct op_case {
 } op_case;
 
 static const op_case cases[] = {
-#define C(name) {#name, case_##name}
-    C(add), C(add_same), C(sub), C(mul), C(mul_scalar), C(div), C(maximum), C(minimum), C(scale),
-    C(neg), C(exp), C(log), C(sqrt), C(square), C(abs), C(relu), C(gelu), C(silu), C(tanh),
-    C(sigmoid), C(softplus), C(clamp), C(reshape), C(stop_gradient), C(transpose), C(slice),
-    C(slice_last), C(concat), C(sum), C(sum_last), C(sum_rows), C(sum_all), C(mean), C(mean_all),
-    C(max), C(max_last), C(expand), C(matmul), C(matmul_ta), C(matmul_tb), C(matmul_tab),
-    C(matmul_batch), C(matmul_batch_tab), C(matmul_left), C(matmul_left_ta), C(matmul_right),
-    C(matmul_right_tb), C(matmul_right_ta), C(linear), C(linear_vector), C(linear_relu),
-    C(linear_gelu), C(linear_silu), C(linear_tanh), C(linear_sigmoid), C(linear_relu_dropout),
-    C(linear_gelu_dropout), C(linear_dropout), C(linear_shared),
-    C(residual_dropout), C(shared_weight), C(embedding), C(layer_norm),
-    C(layer_norm_bare), C(layer_norm_gain), C(rms_norm), C(rms_norm_bare), C(softmax),
-    C(log_softmax), C(dropout), C(attention), C(attention_cross), C(attention_causal),
-    C(attention_window), C(attention_band), C(attention_dropout), C(attention_self),
-    C(masked_mean), C(masked_mean_all), C(take_step), C(take_step_last), C(lstm), C(lstm_bare),
-    C(gru), C(gru_bare), C(conv1d), C(conv1d_causal), C(conv1d_stride), C(cross_entropy),
-    C(cross_entropy_weight), C(cross_entropy_steps), C(cross_entropy_scaled), C(mse),
-    C(mse_vector), C(huber), C(bce_logits),
+#define C(name)                                                                                    \
+  { #name, case_##name }
+    C(add),
+    C(add_same),
+    C(sub),
+    C(mul),
+    C(mul_scalar),
+    C(div),
+    C(maximum),
+    C(minimum),
+    C(scale),
+    C(neg),
+    C(exp),
+    C(log),
+    C(sqrt),
+    C(square),
+    C(abs),
+    C(relu),
+    C(gelu),
+    C(silu),
+    C(tanh),
+    C(sigmoid),
+    C(softplus),
+    C(clamp),
+    C(reshape),
+    C(stop_gradient),
+    C(transpose),
+    C(slice),
+    C(slice_last),
+    C(concat),
+    C(sum),
+    C(sum_last),
+    C(sum_rows),
+    C(sum_all),
+    C(mean),
+    C(mean_all),
+    C(max),
+    C(max_last),
+    C(expand),
+    C(matmul),
+    C(matmul_ta),
+    C(matmul_tb),
+    C(matmul_tab),
+    C(matmul_batch),
+    C(matmul_batch_tab),
+    C(matmul_left),
+    C(matmul_left_ta),
+    C(matmul_right),
+    C(matmul_right_tb),
+    C(matmul_right_ta),
+    C(linear),
+    C(linear_vector),
+    C(linear_relu),
+    C(linear_gelu),
+    C(linear_silu),
+    C(linear_tanh),
+    C(linear_sigmoid),
+    C(linear_relu_dropout),
+    C(linear_gelu_dropout),
+    C(linear_dropout),
+    C(linear_shared),
+    C(residual_dropout),
+    C(shared_weight),
+    C(embedding),
+    C(layer_norm),
+    C(layer_norm_bare),
+    C(layer_norm_gain),
+    C(rms_norm),
+    C(rms_norm_bare),
+    C(softmax),
+    C(log_softmax),
+    C(dropout),
+    C(attention),
+    C(attention_cross),
+    C(attention_causal),
+    C(attention_window),
+    C(attention_band),
+    C(attention_dropout),
+    C(attention_self),
+    C(masked_mean),
+    C(masked_mean_all),
+    C(take_step),
+    C(take_step_last),
+    C(lstm),
+    C(lstm_bare),
+    C(gru),
+    C(gru_bare),
+    C(conv1d),
+    C(conv1d_causal),
+    C(conv1d_stride),
+    C(cross_entropy),
+    C(cross_entropy_weight),
+    C(cross_entropy_steps),
+    C(cross_entropy_scaled),
+    C(mse),
+    C(mse_vector),
+    C(huber),
+    C(bce_logits),
 #undef C
 };
 
@@ -306,8 +513,8 @@ static tensor *build(graph *g, void *context) {
 }
 
 static check_case case_of(const op_case *c) {
-  return (check_case){.build = build, .fill = fill, .context = (void *)(uintptr_t)c,
-                      .training = true, .seed = 3};
+  return (check_case){
+      .build = build, .fill = fill, .context = (void *)(uintptr_t)c, .training = true, .seed = 3};
 }
 
 /* ---- the walks ---- */
@@ -425,8 +632,8 @@ static void test_records_are_whole(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_records_are_whole), cmocka_unit_test(test_gradients),
-      cmocka_unit_test(test_rewritten_as_plain), cmocka_unit_test(test_threads),
+      cmocka_unit_test(test_records_are_whole),   cmocka_unit_test(test_gradients),
+      cmocka_unit_test(test_rewritten_as_plain),  cmocka_unit_test(test_threads),
       cmocka_unit_test(test_every_op_has_a_case),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -40,11 +40,10 @@ static double unary_flops(const node *n) {
 static void unary_grad(const node *n, tensor *const *dy) {
   const unary_attr *a = n->attr;
   int needs = kernel_unary_needs(a->kernel);
-  grad_add(n->inputs[0],
-           node_emit(&record_unary_backward,
-                     TENSORS(dy[0], needs & KERNEL_NEEDS_X ? n->inputs[0] : NULL,
-                             needs & KERNEL_NEEDS_Y ? n->outputs[0] : NULL),
-                     a, sizeof *a));
+  grad_add(n->inputs[0], node_emit(&record_unary_backward,
+                                   TENSORS(dy[0], needs & KERNEL_NEEDS_X ? n->inputs[0] : NULL,
+                                           needs & KERNEL_NEEDS_Y ? n->outputs[0] : NULL),
+                                   a, sizeof *a));
 }
 
 static void scale_grad(const node *n, tensor *const *dy) {

@@ -22,10 +22,9 @@ tensor *graph_param(graph *g, const char *name, int rank, const int64_t *dims, p
   tensor *t = graph_leaf_param(g, rank, dims);
   if (!graph_ok(g)) return &g->poison;
   char *copy = arena_strdup(&g->arena, name);
-  if (!copy ||
-      mem_grow(&g->params, &g->cap_params, g->n_params + 1, sizeof *g->params, NULL) ||
-      mem_grow(&g->param_tensors, &g->cap_param_tensors, g->n_params + 1,
-               sizeof *g->param_tensors, NULL)) {
+  if (!copy || mem_grow(&g->params, &g->cap_params, g->n_params + 1, sizeof *g->params, NULL) ||
+      mem_grow(&g->param_tensors, &g->cap_param_tensors, g->n_params + 1, sizeof *g->param_tensors,
+               NULL)) {
     graph_fail(g, GARAM_NO_MEMORY, "parameter \"%s\": no memory for the graph", name);
     return &g->poison;
   }
@@ -94,7 +93,7 @@ void graph_param_init(const graph *g, void *block, uint64_t seed) {
     const param_info *p = &g->params[i];
     double fan_in, fan_out, limit = p->init.scale;
     param_fans(p, &fan_in, &fan_out);
-    if (p->init.kind == INIT_XAVIER) 
+    if (p->init.kind == INIT_XAVIER)
       limit = sqrt(6 / (fan_in + fan_out)) * (p->init.scale > 0 ? p->init.scale : 1);
     if (p->init.kind == INIT_KAIMING)
       limit = sqrt(3 / fan_in) * (p->init.scale > 0 ? p->init.scale : 1);

@@ -97,9 +97,8 @@ static int in_place_input(const plan *p, const uint32_t *last, const node *n, ui
   for (int i = 0; i < n->n_inputs && i < 32; i++) {
     if (!(n->op->in_place >> i & 1) || !n->inputs[i]) continue;
     const tensor *root = root_of(n->inputs[i]);
-    if (p->places[root->number].kind == PLACE_ARENA &&
-        last[root->number] == step && tensor_bytes(root) == tensor_bytes(n->outputs[0]) &&
-        alone(n, i))
+    if (p->places[root->number].kind == PLACE_ARENA && last[root->number] == step &&
+        tensor_bytes(root) == tensor_bytes(n->outputs[0]) && alone(n, i))
       return i;
   }
   return -1;

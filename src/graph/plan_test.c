@@ -16,7 +16,9 @@
 #include <cmocka.h>
 
 #define DIMS(...)                                                                                  \
-  (int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), (int64_t[]) { __VA_ARGS__ }
+  (int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), (int64_t[]) {                         \
+    __VA_ARGS__                                                                                    \
+  }
 
 /* ---- memory.c on its own ---- */
 
@@ -30,7 +32,8 @@ static void test_blocks_never_meet(void **state) {
     size_t sum = 0;
     for (int i = 0; i < N; i++) {
       uint32_t begin = (uint32_t)rng_below(&r, 100);
-      b[i] = (memory_block){.bytes = 1 + rng_below(&r, 5000), .begin = begin,
+      b[i] = (memory_block){.bytes = 1 + rng_below(&r, 5000),
+                            .begin = begin,
                             .end = begin + (uint32_t)rng_below(&r, round < 30 ? 10 : 60)};
       sum += (b[i].bytes + 63) / 64 * 64;
     }
@@ -49,8 +52,8 @@ static void test_blocks_never_meet(void **state) {
       assert_true(b[i].offset + b[i].bytes <= total);
       for (int k = 0; k < i; k++) {
         bool in_time = b[i].begin <= b[k].end && b[k].begin <= b[i].end;
-        bool in_place = b[i].offset < b[k].offset + b[k].bytes &&
-                        b[k].offset < b[i].offset + b[i].bytes;
+        bool in_place =
+            b[i].offset < b[k].offset + b[k].bytes && b[k].offset < b[i].offset + b[i].bytes;
         assert_false(in_time && in_place);
       }
     }

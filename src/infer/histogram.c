@@ -8,9 +8,9 @@
 #include <math.h>
 
 static uint64_t power10(int k) {
-  static const uint64_t table[] = {1,          10,          100,          1000,         10000,
-                                   100000,     1000000,     10000000,     100000000,    1000000000,
-                                   10000000000, 100000000000, 1000000000000, 10000000000000};
+  static const uint64_t table[] = {
+      1,        10,        100,        1000,        10000,        100000,        1000000,
+      10000000, 100000000, 1000000000, 10000000000, 100000000000, 1000000000000, 10000000000000};
   return table[k];
 }
 
@@ -35,8 +35,8 @@ static uint64_t upper_edge(const histogram *h, size_t bucket) {
 garam_status histogram_init(histogram *h, int digits, garam_error *err) {
   REQUIRE(digits >= 1 && digits <= 4, "a histogram has 1 to 4 digits, not %d", digits);
   *h = (histogram){.digits = digits};
-  h->n_buckets = (size_t)(power10(digits) +
-                          (uint64_t)(HISTOGRAM_DECADES - digits) * 9 * power10(digits - 1));
+  h->n_buckets =
+      (size_t)(power10(digits) + (uint64_t)(HISTOGRAM_DECADES - digits) * 9 * power10(digits - 1));
   h->count = mem_array(h->n_buckets, sizeof *h->count);
   if (!h->count) return fail_memory(err, h->n_buckets * sizeof *h->count);
   return GARAM_OK;

@@ -15,9 +15,8 @@ const opt_row session_options[] = {
      .help = "predictions at the same time, each with a model of its own; 0: one a processor"},
     {"threads-per-request", OPT_INT, OPT_AT(session_config, threads_per_request), .def = 1,
      .min = 1, .max = 256, .help = "threads that one prediction may use"},
-    {"max-queue", OPT_INT, OPT_AT(session_config, max_queue), .def = 256, .min = 0,
-     .max = 1 << 20, .unit = "requests",
-     .help = "requests that may wait for a worker before others are refused"},
+    {"max-queue", OPT_INT, OPT_AT(session_config, max_queue), .def = 256, .min = 0, .max = 1 << 20,
+     .unit = "requests", .help = "requests that may wait for a worker before others are refused"},
 };
 const size_t session_n_options = COUNT_OF(session_options);
 
@@ -256,8 +255,8 @@ garam_status session_read_rows(session_rows *out, session *s, const char *csv, s
   return s->ops->read_rows(out, s->workers[0], csv, size, err);
 }
 
-garam_status session_run_rows(session *s, const session_rows *rows, const uint32_t *which,
-                              size_t n, float *out, int64_t timeout_ns, session_timing *timing,
+garam_status session_run_rows(session *s, const session_rows *rows, const uint32_t *which, size_t n,
+                              float *out, int64_t timeout_ns, session_timing *timing,
                               garam_error *err) {
   for (size_t i = 0; i < n; i++)
     REQUIRE(which[i] < rows->n_rows && rows->usable[which[i]], "row %u cannot be predicted",

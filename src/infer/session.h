@@ -89,8 +89,8 @@ garam_status session_run(session *s, const float *x, size_t n, float *out, int64
 /* The same for rows of a CSV text with the columns that the model was trained on. */
 garam_status session_read_rows(session_rows *out, session *s, const char *csv, size_t size,
                                garam_error *err);
-garam_status session_run_rows(session *s, const session_rows *rows, const uint32_t *which,
-                              size_t n, float *out, int64_t timeout_ns, session_timing *timing,
+garam_status session_run_rows(session *s, const session_rows *rows, const uint32_t *which, size_t n,
+                              float *out, int64_t timeout_ns, session_timing *timing,
                               garam_error *err);
 void session_free_rows(session *s, session_rows *rows);
 

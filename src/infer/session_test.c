@@ -7,8 +7,8 @@
 
 #include <pthread.h>
 
-#include <setjmp.h>
 #include <cmocka.h> /* last: its fail() is a macro */
+#include <setjmp.h>
 
 enum { T = 2, F = 3, K = 3 };
 
@@ -222,8 +222,8 @@ static void test_latency(void **state) {
   assert_int_equal(r.bytes, 1234);
   assert_int_equal(r.allocations, 0);
   json_t *json = latency_to_json(&r);
-  static const char *const keys[] = {"p50_ns", "p99_ns", "p999_ns", "max_ns", "rows_per_second",
-                                     "bytes"};
+  static const char *const keys[] = {"p50_ns", "p99_ns",          "p999_ns",
+                                     "max_ns", "rows_per_second", "bytes"};
   for (size_t i = 0; i < COUNT_OF(keys); i++)
     assert_true(json_number_value(json_object_get(json, keys[i])) > 0);
   json_decref(json);

@@ -44,14 +44,15 @@ garam_status conv1d_plan_new(conv1d_plan **out, const conv1d_shape *s, bool trai
   p->kernels = s->real_size == sizeof(float) ? kernel_table_f32() : kernel_table_f64();
   int64_t rows = s->batch * steps, width = s->taps * s->inputs;
   p->patches_bytes = round_up((size_t)(rows * width) * s->real_size, 64);
-  gemm_shape y = {.real_size = s->real_size, .m = rows, .n = s->outputs, .k = width, .bias = s->bias};
+  gemm_shape y = {
+      .real_size = s->real_size, .m = rows, .n = s->outputs, .k = width, .bias = s->bias};
   TRY_GOTO(failed, gemm_plan_new(&p->forward, &y, err));
   if (training) {
-    gemm_shape dw = {.real_size = s->real_size, .m = width, .n = s->outputs, .k = rows,
-                     .transpose_a = true};
+    gemm_shape dw = {
+        .real_size = s->real_size, .m = width, .n = s->outputs, .k = rows, .transpose_a = true};
     TRY_GOTO(failed, gemm_plan_new(&p->dw, &dw, err));
-    gemm_shape dpatches = {.real_size = s->real_size, .m = rows, .n = width, .k = s->outputs,
-                           .transpose_b = true};
+    gemm_shape dpatches = {
+        .real_size = s->real_size, .m = rows, .n = width, .k = s->outputs, .transpose_b = true};
     TRY_GOTO(failed, gemm_plan_new(&p->dpatches, &dpatches, err));
   }
   p->product_bytes = scratch_most(p);
@@ -88,10 +89,8 @@ static void gather_patches(const conv1d_plan *p, char *patches, const char *x) {
     for (int64_t k = 0; k < s->taps; k++) {
       int64_t t = from + k * s->dilation;
       char *to = patches + (size_t)(r * s->taps + k) * row;
-      if (t >= 0 && t < s->steps)
-        memcpy(to, x + (size_t)(b * s->steps + t) * row, row);
-      else
-        memset(to, 0, row);
+      if (t >= 0 && t < s->steps) memcpy(to, x + (size_t)(b * s->steps + t) * row, row);
+      else memset(to, 0, row);
     }
   }
 }

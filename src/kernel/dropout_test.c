@@ -24,10 +24,8 @@ static float *ones(size_t n) {
 
 static void masks_are_the_words(void **state) {
   (void)state;
-  static const kernel_dropout keys[] = {{0.1, 1, 2, 3},
-                                        {0.5, UINT64_MAX, UINT32_MAX, UINT64_MAX},
-                                        {0.999, 0, 0, 0},
-                                        {0, 5, 6, 7}};
+  static const kernel_dropout keys[] = {
+      {0.1, 1, 2, 3}, {0.5, UINT64_MAX, UINT32_MAX, UINT64_MAX}, {0.999, 0, 0, 0}, {0, 5, 6, 7}};
   static const size_t sizes[] = {1, 3, 4, 5, 63, 64, 65, 127, 1000, N};
   float *x = ones(N), *y = ones(N);
   const kernel_table *k;
@@ -78,7 +76,12 @@ static void attention_masks_agree(void **state) {
   const kernel_table *ref = kernel_table_level(0, sizeof(float)), *k;
   for (int bit = 0; bit < 64; bit += 21) {
     uint64_t step = UINT64_C(1) << bit;
-    kernel_attention a = {.batch = 1, .queries = T, .keys = S, .heads = 1, .head = D, .scale = 1,
+    kernel_attention a = {.batch = 1,
+                          .queries = T,
+                          .keys = S,
+                          .heads = 1,
+                          .head = D,
+                          .scale = 1,
                           .dropout = {0.5, 4, 5, step}};
     void *scratch = mem_alloc_aligned(1 << 20, 64);
     assert_non_null(scratch);

@@ -47,8 +47,7 @@ static garam_status shape_complete(gemm_shape *s, garam_error *err) {
     return fail(err, GARAM_INVALID, "product: rows of %lld, %lld, %lld items overlap",
                 (long long)s->lda, (long long)s->ldb, (long long)s->ldc);
   if (s->batch > 1 && s->stride_c == 0)
-    return fail(err, GARAM_INVALID, "product: a batch of %lld needs stride_c",
-                (long long)s->batch);
+    return fail(err, GARAM_INVALID, "product: a batch of %lld needs stride_c", (long long)s->batch);
   bool stacked = s->stride_b == 0 && !s->transpose_a && s->stride_a == s->m * s->lda &&
                  s->stride_c == s->m * s->ldc;
   if (s->batch > 1 && stacked) { /* the rows of all products are rows of one */

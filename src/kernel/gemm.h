@@ -16,16 +16,16 @@
 #include "kernel/kernel.h"
 
 typedef struct gemm_shape {
-  size_t real_size;  /* 4: float, 8: double */
-  int64_t m, n, k;   /* op(A) is (m,k), op(B) is (k,n), C is (m,n) */
-  bool transpose_a;  /* A lies in memory as (k,m) */
-  bool transpose_b;  /* B lies in memory as (n,k) */
-  int64_t lda, ldb, ldc; /* items between rows in memory; 0: dense */
-  int64_t batch;         /* 0 or 1: one product */
+  size_t real_size;                     /* 4: float, 8: double */
+  int64_t m, n, k;                      /* op(A) is (m,k), op(B) is (k,n), C is (m,n) */
+  bool transpose_a;                     /* A lies in memory as (k,m) */
+  bool transpose_b;                     /* B lies in memory as (n,k) */
+  int64_t lda, ldb, ldc;                /* items between rows in memory; 0: dense */
+  int64_t batch;                        /* 0 or 1: one product */
   int64_t stride_a, stride_b, stride_c; /* between products of the batch; 0: shared (a, b) */
-  double alpha;      /* 0 means 1 */
-  double beta;       /* 0 (C need not be initialised) or any factor for the old C */
-  bool bias;         /* a row of n items is added to every row of C */
+  double alpha;                         /* 0 means 1 */
+  double beta;                /* 0 (C need not be initialised) or any factor for the old C */
+  bool bias;                  /* a row of n items is added to every row of C */
   kernel_unary_op activation; /* KERNEL_IDENTITY (0), RELU, GELU, SILU, TANH, SIGMOID */
 } gemm_shape;
 
@@ -38,8 +38,7 @@ double gemm_flops(const gemm_plan *p); /* of one run: 2 m n k batch */
 
 /* bias NULL unless the shape has one. A plan runs in one thread at a time (it spreads the work
  * itself); for two at once make two plans. */
-void gemm_run(gemm_plan *p, void *c, const void *a, const void *b, const void *bias,
-              void *scratch);
+void gemm_run(gemm_plan *p, void *c, const void *a, const void *b, const void *bias, void *scratch);
 
 /* "onednn 2.6.3" or "ref". */
 const char *gemm_backend(void);

@@ -50,10 +50,8 @@ static void *numbers(size_t n, size_t real_size) {
   assert_non_null(a);
   for (size_t i = 0; i < n; i++) {
     float x = rng_unit_f32(rng_u32(&draw)) - 0.5f;
-    if (real_size == sizeof(float))
-      ((float *)a)[i] = x;
-    else
-      ((double *)a)[i] = (double)x;
+    if (real_size == sizeof(float)) ((float *)a)[i] = x;
+    else ((double *)a)[i] = (double)x;
   }
   return a;
 }
@@ -78,7 +76,12 @@ static void check(gemm_shape s, const char *what) {
   garam_error err;
   assert_int_equal(gemm_plan_new(&p, &s, &err), GARAM_OK);
   int64_t batch = s.batch ? s.batch : 1;
-  int64_t lda = s.lda ? s.lda : s.transpose_a ? s.m : s.k, ldb = s.ldb ? s.ldb : s.transpose_b ? s.k : s.n;
+  int64_t lda = s.lda           ? s.lda
+                : s.transpose_a ? s.m
+                                : s.k,
+          ldb = s.ldb           ? s.ldb
+                : s.transpose_b ? s.k
+                                : s.n;
   int64_t ldc = s.ldc ? s.ldc : s.n;
   double alpha = s.alpha != 0 ? s.alpha : 1;
   size_t na = (size_t)((batch - 1) * s.stride_a + lda * (s.transpose_a ? s.k : s.m));
@@ -128,7 +131,7 @@ static void check(gemm_shape s, const char *what) {
 
 static void products_are_right(void **state) {
   (void)state;
-  static const int64_t sizes[][3] = {{1, 1, 1},   {3, 7, 17},  {17, 33, 65}, {65, 3, 7},
+  static const int64_t sizes[][3] = {{1, 1, 1},   {3, 7, 17},  {17, 33, 65},   {65, 3, 7},
                                      {33, 65, 1}, {1, 64, 33}, {130, 50, 300}, {5, 3, 2048}};
   static const kernel_unary_op ops[] = {KERNEL_IDENTITY, KERNEL_RELU, KERNEL_GELU,
                                         KERNEL_SILU,     KERNEL_TANH, KERNEL_SIGMOID};
@@ -136,7 +139,11 @@ static void products_are_right(void **state) {
     for (size_t real_size = 4; real_size <= 8; real_size += 4)
       for (int t = 0; t < 4; t++) {
         int64_t m = sizes[i][0], n = sizes[i][1], k = sizes[i][2];
-        gemm_shape s = {.real_size = real_size, .m = m, .n = n, .k = k, .transpose_a = t & 1,
+        gemm_shape s = {.real_size = real_size,
+                        .m = m,
+                        .n = n,
+                        .k = k,
+                        .transpose_a = t & 1,
                         .transpose_b = t & 2};
         check(s, "plain");
         gemm_shape strided = s;
@@ -161,8 +168,15 @@ static void batches_are_right(void **state) {
   (void)state;
   for (size_t real_size = 4; real_size <= 8; real_size += 4)
     for (int t = 0; t < 4; t++) {
-      gemm_shape s = {.real_size = real_size, .m = 5, .n = 7, .k = 9, .batch = 3,
-                      .transpose_a = t & 1, .transpose_b = t & 2, .stride_a = 45, .stride_b = 63,
+      gemm_shape s = {.real_size = real_size,
+                      .m = 5,
+                      .n = 7,
+                      .k = 9,
+                      .batch = 3,
+                      .transpose_a = t & 1,
+                      .transpose_b = t & 2,
+                      .stride_a = 45,
+                      .stride_b = 63,
                       .stride_c = 35};
       check(s, "batch");
       gemm_shape shared = s;
@@ -203,21 +217,23 @@ static const struct {
   int64_t m, n, k;
   bool transpose_a, transpose_b;
 } walked[] = {
-    {2048, 512, 30, 0, 0},    {2048, 512, 512, 0, 0},  {512, 2048, 512, 0, 0},
-    {2048, 512, 512, 0, 1},   {512, 512, 2048, 1, 0},  {30, 512, 2048, 1, 0},
-    {512, 2048, 1024, 1, 0},  {32, 256, 512, 0, 0},    {512, 256, 32, 1, 0},
-    {32, 3, 256, 0, 0},       {256, 3, 32, 1, 0},      {32, 256, 3, 0, 1},
-    {256, 3, 2048, 1, 0},     {64, 64, 8000, 1, 0},    {64, 64, 8000, 0, 0},
-    {128, 128, 4096, 1, 0},   {256, 256, 8192, 1, 0},  {384, 384, 4096, 1, 0},
-    {100, 1000, 1000, 0, 0},  {1, 512, 2048, 0, 0},    {3, 64, 4096, 1, 0},
+    {2048, 512, 30, 0, 0},  {2048, 512, 512, 0, 0}, {512, 2048, 512, 0, 0},  {2048, 512, 512, 0, 1},
+    {512, 512, 2048, 1, 0}, {30, 512, 2048, 1, 0},  {512, 2048, 1024, 1, 0}, {32, 256, 512, 0, 0},
+    {512, 256, 32, 1, 0},   {32, 3, 256, 0, 0},     {256, 3, 32, 1, 0},      {32, 256, 3, 0, 1},
+    {256, 3, 2048, 1, 0},   {64, 64, 8000, 1, 0},   {64, 64, 8000, 0, 0},    {128, 128, 4096, 1, 0},
+    {256, 256, 8192, 1, 0}, {384, 384, 4096, 1, 0}, {100, 1000, 1000, 0, 0}, {1, 512, 2048, 0, 0},
+    {3, 64, 4096, 1, 0},
 };
 
 static void threads_agree(void **state) {
   (void)state;
   static const int counts[] = {1, 2, 4, 8};
   for (size_t i = 0; i < COUNT_OF(walked); i++) {
-    gemm_shape s = {.real_size = sizeof(float), .m = walked[i].m, .n = walked[i].n,
-                    .k = walked[i].k, .transpose_a = walked[i].transpose_a,
+    gemm_shape s = {.real_size = sizeof(float),
+                    .m = walked[i].m,
+                    .n = walked[i].n,
+                    .k = walked[i].k,
+                    .transpose_a = walked[i].transpose_a,
                     .transpose_b = walked[i].transpose_b};
     size_t nc = (size_t)(s.m * s.n);
     float *a = numbers((size_t)(s.m * s.k), 4), *b = numbers((size_t)(s.k * s.n), 4),
@@ -266,7 +282,13 @@ static void running_allocates_nothing(void **state) {
       {.real_size = 4, .m = 256, .n = 128, .k = 512},
       {.real_size = 4, .m = 256, .n = 3, .k = 2048, .transpose_a = true}, /* in up to 16 shards */
       {.real_size = 4, .m = 1, .n = 512, .k = 512, .bias = true},
-      {.real_size = 4, .m = 8, .n = 8, .k = 8, .batch = 4, .stride_a = 64, .stride_b = 64,
+      {.real_size = 4,
+       .m = 8,
+       .n = 8,
+       .k = 8,
+       .batch = 4,
+       .stride_a = 64,
+       .stride_b = 64,
        .stride_c = 64},
       {.real_size = 8, .m = 65, .n = 33, .k = 17},
   };
@@ -308,8 +330,8 @@ static void running_allocates_nothing(void **state) {
 int main(void) {
   rng_init(&draw, 5, RNG_TEST, 0);
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(products_are_right),  cmocka_unit_test(batches_are_right),
-      cmocka_unit_test(misfits_are_refused), cmocka_unit_test(threads_agree),
+      cmocka_unit_test(products_are_right),        cmocka_unit_test(batches_are_right),
+      cmocka_unit_test(misfits_are_refused),       cmocka_unit_test(threads_agree),
       cmocka_unit_test(running_allocates_nothing),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -25,9 +25,9 @@ struct problem {
   size_t sizes[MAX_INPUTS];
   double *x[MAX_INPUTS], *dx[MAX_INPUTS]; /* inputs, and the gradients that backward found */
   size_t n_out;
-  double *out, *c;                 /* c: gradient of the checked sum with respect to out */
-  void (*forward)(problem *p);     /* x -> out */
-  void (*backward)(problem *p);    /* c -> dx */
+  double *out, *c;              /* c: gradient of the checked sum with respect to out */
+  void (*forward)(problem *p);  /* x -> out */
+  void (*backward)(problem *p); /* c -> dx */
   void *plan;
   int form;
   double *kept, *scratch;
@@ -88,15 +88,19 @@ static void unary_forward(problem *p) {
   k->unary((kernel_unary_op)p->form, p->out, p->x[0], p->n_out, -0.4, 0.7);
 }
 static void unary_backward(problem *p) {
-  k->unary_backward((kernel_unary_op)p->form, p->dx[0], p->c, p->x[0], p->out, p->n_out, -0.4,
-                    0.7);
+  k->unary_backward((kernel_unary_op)p->form, p->dx[0], p->c, p->x[0], p->out, p->n_out, -0.4, 0.7);
 }
 static void unary_ops(void **state) {
   (void)state;
   for (int op = 0; op < KERNEL_N_UNARY; op++) {
     bool positive = op == KERNEL_LOG || op == KERNEL_SQRT;
-    check(&(problem){.name = "unary", .n_inputs = 1, .sizes = {33}, .n_out = 33, .form = op,
-                     .x = {drawn(33, positive ? 0.2 : -2, 2)}, .forward = unary_forward,
+    check(&(problem){.name = "unary",
+                     .n_inputs = 1,
+                     .sizes = {33},
+                     .n_out = 33,
+                     .form = op,
+                     .x = {drawn(33, positive ? 0.2 : -2, 2)},
+                     .forward = unary_forward,
                      .backward = unary_backward});
   }
 }
@@ -114,8 +118,12 @@ static void activation_backward(problem *p) {
 static void activations(void **state) {
   (void)state;
   for (int form = 0; form < 2; form++)
-    check(&(problem){.name = "activation", .n_inputs = 2, .sizes = {ROWS * COLS, COLS},
-                     .n_out = ROWS * COLS, .form = form, .forward = activation_forward,
+    check(&(problem){.name = "activation",
+                     .n_inputs = 2,
+                     .sizes = {ROWS * COLS, COLS},
+                     .n_out = ROWS * COLS,
+                     .form = form,
+                     .forward = activation_forward,
                      .backward = activation_backward});
 }
 
@@ -135,10 +143,18 @@ static void mean_backward(problem *p) {
 }
 static void reductions(void **state) {
   (void)state;
-  check(&(problem){.name = "max", .n_inputs = 1, .sizes = {3 * ROWS * COLS}, .n_out = 3 * COLS,
-                   .forward = max_forward, .backward = max_backward});
-  check(&(problem){.name = "mean", .n_inputs = 1, .sizes = {3 * ROWS * COLS}, .n_out = 3 * COLS,
-                   .forward = mean_forward, .backward = mean_backward});
+  check(&(problem){.name = "max",
+                   .n_inputs = 1,
+                   .sizes = {3 * ROWS * COLS},
+                   .n_out = 3 * COLS,
+                   .forward = max_forward,
+                   .backward = max_backward});
+  check(&(problem){.name = "mean",
+                   .n_inputs = 1,
+                   .sizes = {3 * ROWS * COLS},
+                   .n_out = 3 * COLS,
+                   .forward = mean_forward,
+                   .backward = mean_backward});
 }
 
 static void layer_norm_forward(problem *p) {
@@ -152,8 +168,7 @@ static void rms_norm_forward(problem *p) {
   k->rms_norm(p->out, p->x[0], p->x[1], p->kept, ROWS, COLS, 1e-3);
 }
 static void rms_norm_backward(problem *p) {
-  k->rms_norm_backward(p->dx[0], p->dx[1], p->c, p->x[0], p->x[1], p->kept, ROWS, COLS,
-                       p->scratch);
+  k->rms_norm_backward(p->dx[0], p->dx[1], p->c, p->x[0], p->x[1], p->kept, ROWS, COLS, p->scratch);
 }
 static void softmax_forward(problem *p) {
   (p->form ? k->log_softmax : k->softmax)(p->out, p->x[0], ROWS, COLS);
@@ -163,15 +178,25 @@ static void softmax_backward(problem *p) {
 }
 static void norms(void **state) {
   (void)state;
-  check(&(problem){.name = "layer_norm", .n_inputs = 3, .sizes = {ROWS * COLS, COLS, COLS},
-                   .n_out = ROWS * COLS, .forward = layer_norm_forward,
+  check(&(problem){.name = "layer_norm",
+                   .n_inputs = 3,
+                   .sizes = {ROWS * COLS, COLS, COLS},
+                   .n_out = ROWS * COLS,
+                   .forward = layer_norm_forward,
                    .backward = layer_norm_backward});
-  check(&(problem){.name = "rms_norm", .n_inputs = 2, .sizes = {ROWS * COLS, COLS},
-                   .n_out = ROWS * COLS, .forward = rms_norm_forward,
+  check(&(problem){.name = "rms_norm",
+                   .n_inputs = 2,
+                   .sizes = {ROWS * COLS, COLS},
+                   .n_out = ROWS * COLS,
+                   .forward = rms_norm_forward,
                    .backward = rms_norm_backward});
   for (int form = 0; form < 2; form++)
-    check(&(problem){.name = "softmax", .n_inputs = 1, .sizes = {ROWS * COLS},
-                     .n_out = ROWS * COLS, .form = form, .forward = softmax_forward,
+    check(&(problem){.name = "softmax",
+                     .n_inputs = 1,
+                     .sizes = {ROWS * COLS},
+                     .n_out = ROWS * COLS,
+                     .form = form,
+                     .forward = softmax_forward,
                      .backward = softmax_backward});
 }
 
@@ -181,9 +206,16 @@ enum { AB = 2, AT = 5, AS = 6, AH = 2, AD = 3 };
 static const int32_t key_begin[AB] = {1, 4};
 
 static kernel_attention attention_of(int form) {
-  return (kernel_attention){.batch = AB, .queries = AT, .keys = AS, .heads = AH, .head = AD,
-                            .scale = 0.8, .causal = form & 1, .window = form & 2 ? 3 : 0,
-                            .key_begin = form & 4 ? key_begin : NULL, .offset = form & 8 ? 1 : 0,
+  return (kernel_attention){.batch = AB,
+                            .queries = AT,
+                            .keys = AS,
+                            .heads = AH,
+                            .head = AD,
+                            .scale = 0.8,
+                            .causal = form & 1,
+                            .window = form & 2 ? 3 : 0,
+                            .key_begin = form & 4 ? key_begin : NULL,
+                            .offset = form & 8 ? 1 : 0,
                             .dropout = form & 16 ? key : (kernel_dropout){.rate = 0}};
 }
 static void attention_forward(problem *p) {
@@ -198,9 +230,12 @@ static void attention_backward(problem *p) {
 static void attention(void **state) {
   (void)state;
   for (int form = 0; form < 32; form++)
-    check(&(problem){.name = "attention", .n_inputs = 3,
+    check(&(problem){.name = "attention",
+                     .n_inputs = 3,
                      .sizes = {AB * AT * AH * AD, AB * AS * AH * AD, AB * AS * AH * AD},
-                     .n_out = AB * AT * AH * AD, .form = form, .forward = attention_forward,
+                     .n_out = AB * AT * AH * AD,
+                     .form = form,
+                     .forward = attention_forward,
                      .backward = attention_backward});
 }
 
@@ -214,8 +249,13 @@ static void pool_backward(problem *p) {
 static void pools(void **state) {
   (void)state;
   for (int form = 0; form < 2; form++)
-    check(&(problem){.name = "pool", .n_inputs = 1, .sizes = {AB * AT * AD}, .n_out = AB * AD,
-                     .form = form, .forward = pool_forward, .backward = pool_backward});
+    check(&(problem){.name = "pool",
+                     .n_inputs = 1,
+                     .sizes = {AB * AT * AD},
+                     .n_out = AB * AD,
+                     .form = form,
+                     .forward = pool_forward,
+                     .backward = pool_backward});
 }
 
 /* ---- losses ---- */
@@ -242,12 +282,21 @@ static void loss_backward(problem *p) {
 static void losses(void **state) {
   (void)state;
   for (int form = 0; form < 4; form++)
-    check(&(problem){.name = "cross_entropy", .n_inputs = 1, .sizes = {ROWS * COLS}, .n_out = 1,
-                     .form = form, .forward = cross_entropy_forward,
+    check(&(problem){.name = "cross_entropy",
+                     .n_inputs = 1,
+                     .sizes = {ROWS * COLS},
+                     .n_out = 1,
+                     .form = form,
+                     .forward = cross_entropy_forward,
                      .backward = cross_entropy_backward});
   for (int form = 0; form < 6; form++)
-    check(&(problem){.name = "loss", .n_inputs = 1, .sizes = {ROWS * COLS}, .n_out = 1,
-                     .form = form, .forward = loss_forward, .backward = loss_backward});
+    check(&(problem){.name = "loss",
+                     .n_inputs = 1,
+                     .sizes = {ROWS * COLS},
+                     .n_out = 1,
+                     .form = form,
+                     .forward = loss_forward,
+                     .backward = loss_backward});
   /* nobody left: zero, not NaN */
   double loss = 1, stat[3], x[2 * 2] = {1, 2, 3, 4}, dx[4] = {1, 1, 1, 1}, one = 1;
   int32_t out[2] = {-1, 7};
@@ -274,12 +323,10 @@ static void rnn_run(problem *p) {
 }
 static void rnn_run_backward(problem *p) {
   rnn_weights w = rnn_inputs(p, p->form == RNN_LSTM);
-  rnn_gradients g = {.dx = p->dx[0], .dw = p->dx[1], .du = p->dx[2], .db = p->dx[3],
-                     .dh0 = p->dx[4]};
-  if (p->form == RNN_LSTM)
-    g.dc0 = p->dx[5];
-  else
-    g.dbu = p->dx[5];
+  rnn_gradients g = {
+      .dx = p->dx[0], .dw = p->dx[1], .du = p->dx[2], .db = p->dx[3], .dh0 = p->dx[4]};
+  if (p->form == RNN_LSTM) g.dc0 = p->dx[5];
+  else g.dbu = p->dx[5];
   rnn_backward(p->plan, &g, p->c, p->x[0], p->out, p->kept, &w, p->scratch);
 }
 static void recurrent(void **state) {
@@ -291,11 +338,16 @@ static void recurrent(void **state) {
     if (rnn_plan_new(&plan, &shape, true, &err) != GARAM_OK) fail_msg("%s", err.message);
     assert_true(rnn_kept(plan) <= 4096);
     size_t G = (form == RNN_LSTM ? 4 : 3) * RH;
-    check(&(problem){.name = "recurrent", .n_inputs = 6, .n_out = RB * RT * RH, .form = form,
-                     .sizes = {RB * RT * RI, RI * G, RH * G, G, RB * RH,
-                               form == RNN_LSTM ? RB * RH : G},
-                     .plan = plan, .scratch = drawn(rnn_scratch(plan) / sizeof(double), 0, 0),
-                     .forward = rnn_run, .backward = rnn_run_backward});
+    check(&(problem){
+        .name = "recurrent",
+        .n_inputs = 6,
+        .n_out = RB * RT * RH,
+        .form = form,
+        .sizes = {RB * RT * RI, RI * G, RH * G, G, RB * RH, form == RNN_LSTM ? RB * RH : G},
+        .plan = plan,
+        .scratch = drawn(rnn_scratch(plan) / sizeof(double), 0, 0),
+        .forward = rnn_run,
+        .backward = rnn_run_backward});
     rnn_plan_free(plan);
   }
 }
@@ -309,9 +361,9 @@ static void conv_run_backward(problem *p) {
 static void convolution(void **state) {
   (void)state;
   static const conv1d_shape shapes[] = {
-      {sizeof(double), 2, 7, 3, 3, 2, 1, 1, 2, 0, true},  /* causal */
-      {sizeof(double), 2, 7, 3, 3, 2, 2, 2, 2, 2, true},  /* stride and dilation */
-      {sizeof(double), 1, 5, 1, 1, 4, 1, 1, 0, 0, true},  /* one tap */
+      {sizeof(double), 2, 7, 3, 3, 2, 1, 1, 2, 0, true}, /* causal */
+      {sizeof(double), 2, 7, 3, 3, 2, 2, 2, 2, 2, true}, /* stride and dilation */
+      {sizeof(double), 1, 5, 1, 1, 4, 1, 1, 0, 0, true}, /* one tap */
       {sizeof(double), 3, 6, 2, 6, 1, 3, 1, 0, 3, true},
   };
   for (size_t i = 0; i < COUNT_OF(shapes); i++) {
@@ -319,12 +371,16 @@ static void convolution(void **state) {
     conv1d_plan *plan;
     garam_error err;
     assert_int_equal(conv1d_plan_new(&plan, s, true, &err), GARAM_OK);
-    check(&(problem){.name = "conv1d", .n_inputs = 3, .form = (int)i, .plan = plan,
+    check(&(problem){.name = "conv1d",
+                     .n_inputs = 3,
+                     .form = (int)i,
+                     .plan = plan,
                      .sizes = {(size_t)(s->batch * s->steps * s->inputs),
                                (size_t)(s->taps * s->inputs * s->outputs), (size_t)s->outputs},
                      .n_out = (size_t)(s->batch * conv1d_steps(s) * s->outputs),
                      .scratch = drawn(conv1d_scratch(plan) / sizeof(double), 0, 0),
-                     .forward = conv_run, .backward = conv_run_backward});
+                     .forward = conv_run,
+                     .backward = conv_run_backward});
     conv1d_plan_free(plan);
   }
 }
@@ -336,7 +392,8 @@ static void convolution_by_hand(void **state) {
   conv1d_plan *plan;
   garam_error err;
   assert_int_equal(conv1d_plan_new(&plan, &s, false, &err), GARAM_OK);
-  double x[3] = {1, 2, 3}, w[2] = {0.5, 0.5}, y[3], *scratch = drawn(conv1d_scratch(plan) / sizeof(double), 0, 0);
+  double x[3] = {1, 2, 3}, w[2] = {0.5, 0.5}, y[3],
+         *scratch = drawn(conv1d_scratch(plan) / sizeof(double), 0, 0);
   conv1d_forward(plan, y, x, w, NULL, scratch);
   assert_true(y[0] == 0.5 && y[1] == 1.5 && y[2] == 2.5);
   mem_free_aligned(scratch);
@@ -350,10 +407,11 @@ int main(void) {
   k = kernel_table_level(0, sizeof(double));
   rng_init(&draw, 7, RNG_TEST, 0);
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(unary_ops),  cmocka_unit_test(activations), cmocka_unit_test(reductions),
-      cmocka_unit_test(norms),      cmocka_unit_test(attention),   cmocka_unit_test(pools),
-      cmocka_unit_test(losses),     cmocka_unit_test(recurrent),   cmocka_unit_test(convolution),
-      cmocka_unit_test(convolution_by_hand),
+      cmocka_unit_test(unary_ops),   cmocka_unit_test(activations),
+      cmocka_unit_test(reductions),  cmocka_unit_test(norms),
+      cmocka_unit_test(attention),   cmocka_unit_test(pools),
+      cmocka_unit_test(losses),      cmocka_unit_test(recurrent),
+      cmocka_unit_test(convolution), cmocka_unit_test(convolution_by_hand),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

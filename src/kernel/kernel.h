@@ -129,8 +129,8 @@ typedef struct kernel_range {
  *   p -= lr * (m / (1-beta1^t) / (sqrt(v / (1-beta2^t)) + epsilon) + decay p) */
 typedef struct kernel_adamw {
   double lr, beta1, beta2, epsilon, decay;
-  double clip;                /* factor for every gradient; 1: none */
-  uint64_t t;                 /* number of this step, from 1 */
+  double clip;                 /* factor for every gradient; 1: none */
+  uint64_t t;                  /* number of this step, from 1 */
   const kernel_range *decayed; /* ascending, apart; where decay applies */
   size_t n_decayed;
 } kernel_adamw;
@@ -163,13 +163,12 @@ typedef struct kernel_table {
   void (*add_scaled)(void *y, const void *x, double alpha, size_t n); /* y += alpha x */
   /* in place: y may be x; dx may be dy */
   void (*unary)(kernel_unary_op op, void *y, const void *x, size_t n, double p0, double p1);
-  void (*unary_backward)(kernel_unary_op op, void *dx, const void *dy, const void *x,
-                         const void *y, size_t n, double p0, double p1);
+  void (*unary_backward)(kernel_unary_op op, void *dx, const void *dy, const void *x, const void *y,
+                         size_t n, double p0, double p1);
 
   /* reductions of (outer, n, inner) over n, to (outer, inner). The gradient of a sum is
    * expand with factor 1, of a mean with 1/n; of a maximum it goes to the first one. */
-  void (*reduce)(kernel_reduce_op op, void *y, const void *x, size_t outer, size_t n,
-                 size_t inner);
+  void (*reduce)(kernel_reduce_op op, void *y, const void *x, size_t outer, size_t n, size_t inner);
   void (*expand)(void *y, const void *x, double factor, size_t outer, size_t n, size_t inner);
   void (*max_backward)(void *dx, const void *dy, const void *x, size_t outer, size_t n,
                        size_t inner);
@@ -192,9 +191,8 @@ typedef struct kernel_table {
                               size_t cols, void *scratch);
   void (*rms_norm)(void *y, const void *x, const void *gain, void *rstd, size_t rows, size_t cols,
                    double epsilon);
-  void (*rms_norm_backward)(void *dx, void *dgain, const void *dy, const void *x,
-                            const void *gain, const void *rstd, size_t rows, size_t cols,
-                            void *scratch);
+  void (*rms_norm_backward)(void *dx, void *dgain, const void *dy, const void *x, const void *gain,
+                            const void *rstd, size_t rows, size_t cols, void *scratch);
 
   /* softmax of rows; in place everywhere. Backward takes the output y. */
   void (*softmax)(void *y, const void *x, size_t rows, size_t cols);
@@ -252,8 +250,8 @@ typedef struct kernel_table {
   void (*loss)(kernel_loss_op op, void *loss, const void *prediction, const void *target,
                const void *weight, size_t rows, size_t cols, double delta);
   void (*loss_backward)(kernel_loss_op op, void *dprediction, const void *dloss,
-                        const void *prediction, const void *target, const void *weight,
-                        size_t rows, size_t cols, double delta);
+                        const void *prediction, const void *target, const void *weight, size_t rows,
+                        size_t cols, double delta);
 
   /* products without oneDNN; gemm.h is the door to both */
   size_t (*product_scratch)(int64_t m, int64_t n, int64_t batch);
@@ -272,8 +270,8 @@ typedef struct kernel_table {
   /* gru: gates (3H: r z n) hold x W + b on entry, activated gates on return; hu (batch, 3H dense)
    * holds h U + bu; its n part is kept in hn (H wide) for the gradient. */
   void (*gru_step)(void *h, int64_t h_stride, void *gates, int64_t gates_stride, void *hn,
-                   int64_t hn_stride, const void *hu, const void *h_before,
-                   int64_t h_before_stride, size_t batch, size_t hidden);
+                   int64_t hn_stride, const void *hu, const void *h_before, int64_t h_before_stride,
+                   size_t batch, size_t hidden);
   /* dgates: for x W + b; dhu (batch, 3H; stride gates_stride): for h U + bu; dh (batch,hidden)
    * becomes the direct part dh * z of the step before. */
   void (*gru_step_backward)(void *dgates, void *dhu, int64_t gates_stride, void *dh,

@@ -36,10 +36,8 @@ static void *array_new(sheet *s, size_t n) {
 }
 
 static void array_set(const sheet *s, void *a, size_t i, double value) {
-  if (s->k->real_size == sizeof(float))
-    ((float *)a)[i] = (float)value;
-  else
-    ((double *)a)[i] = (double)(float)value;
+  if (s->k->real_size == sizeof(float)) ((float *)a)[i] = (float)value;
+  else ((double *)a)[i] = (double)(float)value;
 }
 
 static void *array_draw(sheet *s, size_t n, double low, double high) {
@@ -191,8 +189,7 @@ static void case_norm(sheet *s, size_t a, size_t b) {
     record(s, dbias, b);
     k->rms_norm(y, x, plain ? NULL : gain, rstd, a, b, 0.1);
     record(s, y, a * b);
-    k->rms_norm_backward(dx, plain ? NULL : dgain, dy, x, plain ? NULL : gain, rstd, a, b,
-                         scratch);
+    k->rms_norm_backward(dx, plain ? NULL : dgain, dy, x, plain ? NULL : gain, rstd, a, b, scratch);
     record(s, dx, a * b);
     record(s, dgain, b);
   }
@@ -292,10 +289,10 @@ static void case_attention(sheet *s, size_t a, size_t b) {
 static void case_steps(sheet *s, size_t a, size_t b) {
   const kernel_table *k = s->k;
   enum { B = 4 };
-  const int32_t begin[B] = {0, (int32_t)(a / 2), (int32_t)a, -3}, index[B] = {0, (int32_t)a - 1,
-                                                                            (int32_t)a, -1};
-  void *x = array_draw(s, B * a * b, -1, 1), *y = array_new(s, B * b), *dx = array_new(s, B * a * b),
-       *dy = array_draw(s, B * b, -1, 1);
+  const int32_t begin[B] = {0, (int32_t)(a / 2), (int32_t)a, -3},
+                index[B] = {0, (int32_t)a - 1, (int32_t)a, -1};
+  void *x = array_draw(s, B * a * b, -1, 1), *y = array_new(s, B * b),
+       *dx = array_new(s, B * a * b), *dy = array_draw(s, B * b, -1, 1);
   for (int given = 0; given < 2; given++) {
     k->masked_mean(y, x, given ? begin : NULL, B, a, b);
     record(s, y, B * b);
@@ -339,10 +336,10 @@ static void case_gates(sheet *s, size_t a, size_t b) {
   const kernel_table *k = s->k;
   size_t n = a * b;
   int64_t H = (int64_t)b;
-  void *gates = array_draw(s, 4 * n, -3, 3), *c0 = array_draw(s, n, -1, 1),
-       *c = array_new(s, n), *h = array_new(s, n), *dh = array_draw(s, n, -1, 1),
-       *dc = array_draw(s, n, -1, 1), *dg = array_new(s, 4 * n), *hu = array_draw(s, 3 * n, -2, 2),
-       *hn = array_new(s, n), *du = array_new(s, 3 * n);
+  void *gates = array_draw(s, 4 * n, -3, 3), *c0 = array_draw(s, n, -1, 1), *c = array_new(s, n),
+       *h = array_new(s, n), *dh = array_draw(s, n, -1, 1), *dc = array_draw(s, n, -1, 1),
+       *dg = array_new(s, 4 * n), *hu = array_draw(s, 3 * n, -2, 2), *hn = array_new(s, n),
+       *du = array_new(s, 3 * n);
   k->lstm_step(h, H, c, H, gates, 4 * H, c0, H, a, b);
   record(s, h, n);
   record(s, c, n);
@@ -421,7 +418,7 @@ static sheet sheet_run(const kernel_table *k, case_fn run, size_t a, size_t b) {
 
 static void levels_agree(void **state) {
   (void)state;
-  static const size_t shapes[][2] = {{1, 1},  {1, 17}, {3, 7},   {7, 3},  {17, 1},
+  static const size_t shapes[][2] = {{1, 1},   {1, 17},  {3, 7},   {7, 3},   {17, 1},
                                      {17, 33}, {33, 65}, {65, 16}, {64, 64}, {130, 5}};
   for (size_t c = 0; c < COUNT_OF(cases); c++)
     for (size_t i = 0; i < COUNT_OF(shapes); i++) {
@@ -435,8 +432,7 @@ static void levels_agree(void **state) {
         assert_int_equal(s.n_values, truth.n_values);
         for (size_t j = 0; j < s.n_values; j++) {
           double want = truth.values[j], got = s.values[j];
-          bool same = want == got ||
-                      fabs(want - got) <= tolerance * (1 + fabs(want));
+          bool same = want == got || fabs(want - got) <= tolerance * (1 + fabs(want));
           if (!same)
             fail_msg("%s (%zu, %zu) on %s f%zu: value %zu is %.9g, expected %.9g", cases[c].name, a,
                      b, k->isa, k->real_size * 8, j, got, want);
@@ -480,11 +476,10 @@ static void threads_agree(void **state) {
 static void edges_hold(void **state) {
   (void)state;
   const float big = INFINITY, no = NAN;
-  const float x[] = {0, -0.0f, big, -big, no, 88.7f, 89, -87, -104, -200, 1e30f, -1e30f, 1e-30f,
-                     -20, 20};
-  static const kernel_unary_op ops[] = {KERNEL_EXP,     KERNEL_RELU,     KERNEL_GELU,
-                                        KERNEL_SILU,    KERNEL_TANH,     KERNEL_SIGMOID,
-                                        KERNEL_SOFTPLUS};
+  const float x[] = {0,    -0.0f, big,   -big,   no,     88.7f, 89, -87,
+                     -104, -200,  1e30f, -1e30f, 1e-30f, -20,   20};
+  static const kernel_unary_op ops[] = {KERNEL_EXP,  KERNEL_RELU,    KERNEL_GELU,    KERNEL_SILU,
+                                        KERNEL_TANH, KERNEL_SIGMOID, KERNEL_SOFTPLUS};
   enum { N = COUNT_OF(x) };
   float want[N], got[N];
   const kernel_table *ref = kernel_table_level(0, sizeof(float)), *k;

@@ -39,7 +39,8 @@ static void places(void **state) {
     for (int a = 0; a < A; a++)
       for (int b = 0; b < B; b++) near(y[(c * A + a) * B + b], x[(a * B + b) * C + c]);
   k->copy_rows(y, C, x + 1, B * C, A, 2); /* slice [.., 0, 1:3] */
-  for (int a = 0; a < A; a++) assert_true(y[a * C] == x[a * B * C + 1] && y[a * C + 1] == x[a * B * C + 2]);
+  for (int a = 0; a < A; a++)
+    assert_true(y[a * C] == x[a * B * C + 1] && y[a * C + 1] == x[a * B * C + 2]);
   const kernel_broadcast shape = {3, {A, B, C}, {B * C, C, 1}, {0, 0, 1}};
   for (int op = 0; op < KERNEL_N_BINARY; op++) {
     k->binary((kernel_binary_op)op, y, x, row, &shape);
@@ -148,9 +149,16 @@ static void attention(void **state) {
   drawn(key, NB * S * W, -1, 1);
   drawn(v, NB * S * W, -1, 1);
   for (int form = 0; form < 32; form++) {
-    kernel_attention at = {.batch = NB, .queries = T, .keys = S, .heads = H, .head = D,
-                           .scale = 0.6, .causal = form & 1, .window = form & 2 ? 2 : 0,
-                           .key_begin = form & 4 ? begin : NULL, .offset = form & 8 ? 2 : 0};
+    kernel_attention at = {.batch = NB,
+                           .queries = T,
+                           .keys = S,
+                           .heads = H,
+                           .head = D,
+                           .scale = 0.6,
+                           .causal = form & 1,
+                           .window = form & 2 ? 2 : 0,
+                           .key_begin = form & 4 ? begin : NULL,
+                           .offset = form & 8 ? 2 : 0};
     if (form & 16) at.dropout = (kernel_dropout){0.4, 1, 2, 3};
     double scratch[1024];
     assert_true(k->attention_scratch(&at) <= sizeof scratch);
@@ -177,10 +185,8 @@ static void attention(void **state) {
           for (int d = 0; d < D; d++)
             near(out[(b * T + i) * W + h * D + d], sum > 0 ? want[d] / sum : 0);
           double l = lse[(b * H + h) * T + i];
-          if (sum > 0)
-            near(l, log(sum));
-          else
-            assert_true(isinf(l) && l < 0);
+          if (sum > 0) near(l, log(sum));
+          else assert_true(isinf(l) && l < 0);
         }
   }
 }

@@ -2,7 +2,8 @@
  * matrix with a long stride and nothing is transposed.
  *
  * kept, LSTM: gates (B,T,4H), cells (B,T,H). GRU: gates (B,T,3H), hn = (h U + bu)_n (B,T,H).
- * scratch, forward: GRU h U (B,3H). Backward: dgates (B,T,G), GRU dhu (B,T,3H), dh (B,H), dc (B,H). */
+ * scratch, forward: GRU h U (B,3H). Backward: dgates (B,T,G), GRU dhu (B,T,3H), dh (B,H), dc (B,H).
+ */
 #include "kernel/rnn.h"
 
 #include "base/mem.h"
@@ -14,9 +15,9 @@ struct rnn_plan {
   rnn_shape shape;
   int64_t gates; /* 4H or 3H */
   const kernel_table *kernels;
-  gemm_plan *input;  /* X W + b, all steps */
-  gemm_plan *state;  /* h U of one step; LSTM adds it to the gates, GRU keeps it apart */
-  gemm_plan *first;  /* the same for h0, which is dense */
+  gemm_plan *input;             /* X W + b, all steps */
+  gemm_plan *state;             /* h U of one step; LSTM adds it to the gates, GRU keeps it apart */
+  gemm_plan *first;             /* the same for h0, which is dense */
   gemm_plan *dx, *dw, *dh, *du; /* training */
   size_t gates_bytes, state_bytes, hu_bytes, product_bytes;
 };
@@ -138,8 +139,7 @@ void rnn_forward(rnn_plan *p, void *y, void *kept, const void *x, const rnn_weig
       const char *cb = t ? st - H * size : weights->c0;
       k->lstm_step(ht, T * H, st, T * H, gate, T * G, cb, t ? T * H : H, B, (size_t)H);
     } else {
-      if (hb)
-        gemm_run(state, w.before, hb, weights->u, bu, w.rest);
+      if (hb) gemm_run(state, w.before, hb, weights->u, bu, w.rest);
       else
         for (int64_t b = 0; b < s->batch; b++) k->copy(w.before + b * G * size, bu, (size_t)G);
       k->gru_step(ht, T * H, gate, T * G, st, T * H, w.before, hb, hb_stride, B, (size_t)H);
@@ -147,8 +147,8 @@ void rnn_forward(rnn_plan *p, void *y, void *kept, const void *x, const rnn_weig
   }
 }
 
-void rnn_backward(rnn_plan *p, const rnn_gradients *g, const void *dy, const void *x,
-                  const void *y, const void *kept, const rnn_weights *weights, void *scratch) {
+void rnn_backward(rnn_plan *p, const rnn_gradients *g, const void *dy, const void *x, const void *y,
+                  const void *kept, const rnn_weights *weights, void *scratch) {
   const rnn_shape *s = &p->shape;
   const kernel_table *k = p->kernels;
   int64_t T = s->steps, H = s->hidden, G = p->gates, size = (int64_t)s->real_size;
@@ -183,10 +183,8 @@ void rnn_backward(rnn_plan *p, const rnn_gradients *g, const void *dy, const voi
   if (g->du) { /* h of the step before, gathered */
     for (int64_t b = 0; b < s->batch; b++) {
       char *to = w.before + b * T * H * size;
-      if (weights->h0)
-        k->copy(to, (const char *)weights->h0 + b * H * size, (size_t)H);
-      else
-        k->fill(to, 0, (size_t)H);
+      if (weights->h0) k->copy(to, (const char *)weights->h0 + b * H * size, (size_t)H);
+      else k->fill(to, 0, (size_t)H);
       k->copy(to + H * size, (const char *)y + b * T * H * size, (size_t)((T - 1) * H));
     }
     gemm_run(p->du, g->du, w.before, dstate, NULL, w.rest);

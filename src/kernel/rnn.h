@@ -19,8 +19,7 @@ typedef struct rnn_shape {
 
 typedef struct rnn_plan rnn_plan;
 /* `training`: the backward products are prepared too. */
-garam_status rnn_plan_new(rnn_plan **out, const rnn_shape *shape, bool training,
-                          garam_error *err);
+garam_status rnn_plan_new(rnn_plan **out, const rnn_shape *shape, bool training, garam_error *err);
 void rnn_plan_free(rnn_plan *p);
 size_t rnn_scratch(const rnn_plan *p); /* bytes; forward and backward */
 size_t rnn_kept(const rnn_plan *p);    /* items that forward keeps for backward */

@@ -28,8 +28,8 @@ static void one_step_by_hand(void **state) {
   double *kept = mem_array(rnn_kept(p), sizeof *kept), *scratch;
   scratch = mem_alloc_aligned(rnn_scratch(p), 64);
   assert_true(kept && scratch);
-  double x = 0.5, w[4] = {1, 2, 3, 4}, u[4] = {-1, 0.5, 2, 1}, b[4] = {0.1, 0.2, 0.3, 0.4}, h0 = 0.7,
-         c0 = -0.3, y;
+  double x = 0.5, w[4] = {1, 2, 3, 4}, u[4] = {-1, 0.5, 2, 1}, b[4] = {0.1, 0.2, 0.3, 0.4},
+         h0 = 0.7, c0 = -0.3, y;
   rnn_forward(p, &y, kept, &x, &(rnn_weights){w, u, b, NULL, &h0, &c0}, scratch);
   double gate[4];
   for (int i = 0; i < 4; i++) gate[i] = x * w[i] + h0 * u[i] + b[i];
@@ -79,10 +79,8 @@ static run run_all(rnn_kind kind, size_t real_size) {
     assert_non_null(in[i]);
     for (size_t j = 0; j < sizes[i]; j++) {
       float v = rng_unit_f32(rng_u32(&draw)) - 0.5f;
-      if (real_size == sizeof(float))
-        ((float *)in[i])[j] = v;
-      else
-        ((double *)in[i])[j] = (double)v;
+      if (real_size == sizeof(float)) ((float *)in[i])[j] = v;
+      else ((double *)in[i])[j] = (double)v;
     }
     if (i < 6) grad[i] = mem_alloc_aligned(MOST * real_size, 64);
   }
@@ -90,8 +88,8 @@ static run run_all(rnn_kind kind, size_t real_size) {
        *scratch = mem_alloc_aligned(rnn_scratch(p), 64);
   bool lstm = kind == RNN_LSTM;
   rnn_weights w = {in[1], in[2], in[3], lstm ? NULL : in[5], in[4], lstm ? in[5] : NULL};
-  rnn_gradients g = {grad[0], grad[1], grad[2], grad[3], lstm ? NULL : grad[5], grad[4],
-                     lstm ? grad[5] : NULL};
+  rnn_gradients g = {
+      grad[0], grad[1], grad[2], grad[3], lstm ? NULL : grad[5], grad[4], lstm ? grad[5] : NULL};
   rnn_forward(p, y, kept, in[0], &w, scratch);
   rnn_backward(p, &g, in[6], in[0], y, kept, &w, scratch);
   run out = {.n = 7};
@@ -101,8 +99,8 @@ static run run_all(rnn_kind kind, size_t real_size) {
     out.array[i] = mem_array(sizes[i], sizeof(double));
     assert_non_null(out.array[i]);
     for (size_t j = 0; j < sizes[i]; j++)
-      out.array[i][j] = real_size == sizeof(float) ? (double)((const float *)from)[j]
-                                                   : ((const double *)from)[j];
+      out.array[i][j] =
+          real_size == sizeof(float) ? (double)((const float *)from)[j] : ((const double *)from)[j];
   }
   for (int i = 0; i < 7; i++) mem_free_aligned(in[i]);
   for (int i = 0; i < 6; i++) mem_free_aligned(grad[i]);

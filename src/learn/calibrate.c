@@ -79,8 +79,8 @@ double calibrate_conformal(const float *p, const int32_t *y, size_t n, int k, do
   return q;
 }
 
-void calibrate_conformal_score(double *coverage, double *mean_size, double quantile,
-                               const float *p, const int32_t *y, size_t n, int k) {
+void calibrate_conformal_score(double *coverage, double *mean_size, double quantile, const float *p,
+                               const int32_t *y, size_t n, int k) {
   size_t held = 0, size = 0;
   float limit = (float)quantile;
   for (size_t i = 0; i < n; i++)

@@ -15,8 +15,8 @@ bool calibrate_softmax(float *logits, size_t n, int k, double temperature);
  * set when p >= 1 - quantile. Holds y in a share of at least 1 - alpha of exchangeable rows.
  * 1 (every class) when there are too few rows; NaN when memory is out. */
 double calibrate_conformal(const float *p, const int32_t *y, size_t n, int k, double alpha);
-void calibrate_conformal_score(double *coverage, double *mean_size, double quantile,
-                               const float *p, const int32_t *y, size_t n, int k);
+void calibrate_conformal_score(double *coverage, double *mean_size, double quantile, const float *p,
+                               const int32_t *y, size_t n, int k);
 /* The same for values: half the width of an interval around the prediction; infinity when there
  * are too few rows. */
 double calibrate_conformal_width(const float *p, const float *y, size_t n, double alpha);

@@ -104,9 +104,9 @@ static void test_scaler(void **state) {
   static uint32_t rows[ROWS];
   for (uint32_t i = 0; i < ROWS; i++) {
     rows[i] = i;
-    d->x[3 * i] = (float)i;                           /* median 500, quartiles 250 and 750 */
-    d->x[3 * i + 1] = i % 2 ? NAN : i % 4 ? -1 : 3;   /* mean about 1, deviation 2 */
-    d->x[3 * i + 2] = 5;                              /* constant */
+    d->x[3 * i] = (float)i;                         /* median 500, quartiles 250 and 750 */
+    d->x[3 * i + 1] = i % 2 ? NAN : i % 4 ? -1 : 3; /* mean about 1, deviation 2 */
+    d->x[3 * i + 2] = 5;                            /* constant */
   }
   d->x[3 * ROWS] = 1e9f; /* not a training row */
   assert_int_equal(scaler_fit(&s, SCALER_STANDARD, 10, d, (row_set){rows, ROWS}, &err), 0);

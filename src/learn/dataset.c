@@ -8,8 +8,8 @@
 
 const char *const task_names[] = {"classification", "binary", "regression", "ranking", NULL};
 
-garam_status dataset_new(dataset **out, task kind, size_t n_rows, size_t n_features,
-                         int n_classes, garam_error *err) {
+garam_status dataset_new(dataset **out, task kind, size_t n_rows, size_t n_features, int n_classes,
+                         garam_error *err) {
   *out = NULL;
   dataset *d = mem_zalloc(sizeof *d);
   if (!d) return fail_memory(err, sizeof *d);

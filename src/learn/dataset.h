@@ -12,20 +12,20 @@ extern const char *const task_names[]; /* NULL at the end */
 typedef struct dataset {
   task task;
   size_t n_rows, n_features;
-  int n_classes;              /* classification: K; binary: 2; regression: 0 */
+  int n_classes; /* classification: K; binary: 2; regression: 0 */
   char **feature_names;
   char **class_names;
-  float *x;                   /* (n_rows, n_features), raw; NaN is missing. What a learner that
-                                 wants_scaled is given to fit on is scaled, without NaN */
-  int32_t *y;                 /* (n_rows); -1 unknown; NULL for regression */
-  float *value;               /* (n_rows); regression targets (scaled likewise); market: log
-                                 return; NaN unknown; may be NULL */
-  float *weight;              /* (n_rows) or NULL */
-  int64_t *known_at;          /* (n_rows) when the row could be acted on; NULL: no time */
-  int64_t *label_end;         /* (n_rows) when the outcome is known; NULL: no time */
-  uint32_t *series_begin;     /* (n_rows) first row of the row's series; NULL: one series from
-                                 row 0. Windows never reach before it. */
-  uint8_t *usable;            /* (n_rows) 1: features complete enough to predict from */
+  float *x;               /* (n_rows, n_features), raw; NaN is missing. What a learner that
+                             wants_scaled is given to fit on is scaled, without NaN */
+  int32_t *y;             /* (n_rows); -1 unknown; NULL for regression */
+  float *value;           /* (n_rows); regression targets (scaled likewise); market: log
+                             return; NaN unknown; may be NULL */
+  float *weight;          /* (n_rows) or NULL */
+  int64_t *known_at;      /* (n_rows) when the row could be acted on; NULL: no time */
+  int64_t *label_end;     /* (n_rows) when the outcome is known; NULL: no time */
+  uint32_t *series_begin; /* (n_rows) first row of the row's series; NULL: one series from
+                             row 0. Windows never reach before it. */
+  uint8_t *usable;        /* (n_rows) 1: features complete enough to predict from */
 } dataset;
 
 typedef struct row_set {
@@ -35,9 +35,9 @@ typedef struct row_set {
 
 /* Storage for all rows: x zeroed, y -1, value NaN, usable 1; names, weights, times and series
  * stay NULL. n_classes 0 means regression. */
-garam_status dataset_new(dataset **out, task kind, size_t n_rows, size_t n_features,
-                         int n_classes, garam_error *err);
-void dataset_free(dataset *d); /* NULL is fine */
+garam_status dataset_new(dataset **out, task kind, size_t n_rows, size_t n_features, int n_classes,
+                         garam_error *err);
+void dataset_free(dataset *d);                       /* NULL is fine */
 bool dataset_labelled(const dataset *d, size_t row); /* the outcome of the row is known */
 
 /* The windows of `context` rows that end at rows[0..n): x (n, context, n_features) as they stand

@@ -60,8 +60,7 @@ static bool row_was_fitted(const evaluation *e, seen table_is, size_t row) {
   const pipeline *p = e->p;
   const dataset *d = e->d;
   if (table_is == SEEN_VALID_TABLE) return true;
-  if (table_is == SEEN_TRAINED_TABLE)
-    return p->test.rows == 0 || d->known_at[row] < p->test.begin;
+  if (table_is == SEEN_TRAINED_TABLE) return p->test.rows == 0 || d->known_at[row] < p->test.begin;
   int64_t begin = p->train.begin, end = p->train.label_end;
   if (p->valid.rows > 0) {
     if (p->valid.begin < begin) begin = p->valid.begin;
@@ -119,12 +118,15 @@ static garam_status choose_rows(evaluation *e, seen table_is, garam_error *err) 
     if (fresh[i] || e->config->all_rows) e->rows[e->n++] = (uint32_t)i;
   }
   if (labelled == 0) {
-    status = fail(err, GARAM_INVALID, "%s: %zu rows, and none whose outcome is known and whose "
-                  "features are there", e->t->source, d->n_rows);
+    status = fail(err, GARAM_INVALID,
+                  "%s: %zu rows, and none whose outcome is known and whose "
+                  "features are there",
+                  e->t->source, d->n_rows);
     goto done;
   }
   if (e->n == 0) {
-    status = fail(err, GARAM_INVALID, "%s: all %zu labelled rows are of the time or the parts that "
+    status = fail(err, GARAM_INVALID,
+                  "%s: all %zu labelled rows are of the time or the parts that "
                   "the model was trained and validated on; give later data, or --all-rows",
                   e->t->source, labelled);
     goto done;
@@ -132,18 +134,24 @@ static garam_status choose_rows(evaluation *e, seen table_is, garam_error *err) 
   char warning[256] = "";
   bool trained = e->config->all_rows && n_fresh < labelled;
   if (trained)
-    snprintf(warning, sizeof warning, "%zu of the scored rows were trained or validated on: these "
-             "scores say nothing about rows to come", labelled - n_fresh);
+    snprintf(warning, sizeof warning,
+             "%zu of the scored rows were trained or validated on: these "
+             "scores say nothing about rows to come",
+             labelled - n_fresh);
   else if (table_is == SEEN_NO && n_fresh < labelled)
-    snprintf(warning, sizeof warning, "%zu rows are left out: their time is that of training or "
-             "validation", labelled - n_fresh);
+    snprintf(warning, sizeof warning,
+             "%zu rows are left out: their time is that of training or "
+             "validation",
+             labelled - n_fresh);
   else if (e->p->config.shuffle_target)
-    snprintf(warning, sizeof warning, "the model was trained on shuffled targets: chance is what "
+    snprintf(warning, sizeof warning,
+             "the model was trained on shuffled targets: chance is what "
              "must come out");
-  put_scored(e, trained || e->config->all_rows    ? "all rows"
-                : table_is == SEEN_TRAINED_TABLE ? "the test part"
-                : n_fresh < labelled             ? "rows outside of the time of training"
-                                                 : "all rows",
+  put_scored(e,
+             trained || e->config->all_rows   ? "all rows"
+             : table_is == SEEN_TRAINED_TABLE ? "the test part"
+             : n_fresh < labelled             ? "rows outside of the time of training"
+                                              : "all rows",
              labelled - e->n, trained, warning);
 done:
   mem_free(fresh);
@@ -216,8 +224,9 @@ garam_status pipeline_evaluate(json_t **out, pipeline *p, const table *t,
   garam_status status;
   *out = NULL;
   pipeline_digest(digest, t);
-  seen table_is = strcmp(digest, p->digest) == 0 ? SEEN_TRAINED_TABLE
-                  : strcmp(digest, p->valid_digest) == 0 ? SEEN_VALID_TABLE : SEEN_NO;
+  seen table_is = strcmp(digest, p->digest) == 0         ? SEEN_TRAINED_TABLE
+                  : strcmp(digest, p->valid_digest) == 0 ? SEEN_VALID_TABLE
+                                                         : SEEN_NO;
   TRY_GOTO(done, pipeline_repair(&repaired, p, t, true, err));
   if (repaired) e.t = repaired;
   e.result = json_object();

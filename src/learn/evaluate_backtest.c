@@ -39,9 +39,9 @@ static void put_equity(evaluation *e, const backtest_report *r) {
         json_array_append_new(hold, json_number_or_null(r->buy_and_hold[at])) != 0)
       e->no_memory = true;
   }
-  evaluation_put(e, e->detail, "equity",
-                 json_pack("{s:o, s:o, s:o}", "time", time, "strategy", ours, "buy_and_hold",
-                           hold));
+  evaluation_put(
+      e, e->detail, "equity",
+      json_pack("{s:o, s:o, s:o}", "time", time, "strategy", ours, "buy_and_hold", hold));
 }
 
 garam_status evaluate_backtest(evaluation *e, garam_error *err) {

@@ -109,8 +109,8 @@ static garam_status put_over_best(evaluation *e, const best *b, garam_error *err
   metric_block_bootstrap(&low, &high, more, e->n, e->block, e->config->bootstrap,
                          (uint64_t)e->config->seed);
   evaluation_put(e, e->result, "over_best_baseline",
-                 json_pack("{s:s, s:f, s:o}", "baseline", b->name, "accuracy",
-                           sum / (double)e->n, "interval", evaluation_pair(low, high)));
+                 json_pack("{s:s, s:f, s:o}", "baseline", b->name, "accuracy", sum / (double)e->n,
+                           "interval", evaluation_pair(low, high)));
   mem_free(more);
   return GARAM_OK;
 }

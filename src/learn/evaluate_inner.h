@@ -15,11 +15,11 @@ typedef struct evaluation {
 
   uint32_t *rows; /* scored */
   size_t n;
-  float *out;     /* (n, K) probabilities, or (n) values */
+  float *out;       /* (n, K) probabilities, or (n) values */
   int32_t *y, *top; /* (n) truth and call; classes only */
-  float *value;   /* (n) truth; values only */
-  float *weight;  /* (n) or NULL */
-  size_t block;   /* of the bootstrap */
+  float *value;     /* (n) truth; values only */
+  float *weight;    /* (n) or NULL */
+  size_t block;     /* of the bootstrap */
 
   json_t *result, *detail;
   bool no_memory; /* a value could not be put into them */
@@ -29,8 +29,8 @@ typedef struct evaluation {
 void evaluation_put(evaluation *e, json_t *object, const char *key, json_t *value);
 json_t *evaluation_pair(double low, double high); /* [low, high]; null where not finite */
 
-garam_status evaluate_baselines(evaluation *e, garam_error *err);  /* evaluate_baseline.c */
-garam_status evaluate_backtest(evaluation *e, garam_error *err);   /* evaluate_backtest.c */
-garam_status evaluate_scores(evaluation *e, garam_error *err);     /* evaluate_score.c */
+garam_status evaluate_baselines(evaluation *e, garam_error *err); /* evaluate_baseline.c */
+garam_status evaluate_backtest(evaluation *e, garam_error *err);  /* evaluate_backtest.c */
+garam_status evaluate_scores(evaluation *e, garam_error *err);    /* evaluate_score.c */
 
 #endif

@@ -38,10 +38,9 @@ static void put_reliability(evaluation *e) {
   for (int b = 0; array && b < BINS; b++)
     if (json_array_append_new(array,
                               json_pack("{s:f, s:f, s:I, s:o, s:o}", "low", (double)b / BINS,
-                                        "high", (double)(b + 1) / BINS, "n",
-                                        (json_int_t)bins[b].n, "confidence",
-                                        json_number_or_null(bins[b].confidence), "accuracy",
-                                        json_number_or_null(bins[b].accuracy))) != 0)
+                                        "high", (double)(b + 1) / BINS, "n", (json_int_t)bins[b].n,
+                                        "confidence", json_number_or_null(bins[b].confidence),
+                                        "accuracy", json_number_or_null(bins[b].accuracy))) != 0)
       e->no_memory = true;
   evaluation_put(e, e->detail, "reliability", array);
 }
@@ -74,10 +73,10 @@ static garam_status put_coverage_curve(evaluation *e, garam_error *err) {
     size_t to = e->n * point / CURVE_POINTS;
     if (to == done) continue;
     for (; done < to; done++) hits += e->top[calls[done].at] == e->y[calls[done].at];
-    if (json_array_append_new(array, json_pack("{s:f, s:f, s:f}", "coverage",
-                                               (double)done / (double)e->n, "accuracy",
-                                               (double)hits / (double)done, "confidence",
-                                               (double)calls[done - 1].confidence)) != 0)
+    if (json_array_append_new(array,
+                              json_pack("{s:f, s:f, s:f}", "coverage", (double)done / (double)e->n,
+                                        "accuracy", (double)hits / (double)done, "confidence",
+                                        (double)calls[done - 1].confidence)) != 0)
       e->no_memory = true;
   }
   evaluation_put(e, e->detail, "coverage", array);
@@ -89,8 +88,7 @@ static garam_status put_coverage_curve(evaluation *e, garam_error *err) {
 static void put_coverage(evaluation *e) {
   double coverage, accuracy;
   const pipeline *p = e->p;
-  metric_coverage(&coverage, &accuracy, p->threshold, e->out, e->y, e->n, e->k,
-                  METRIC_ALL_CLASSES);
+  metric_coverage(&coverage, &accuracy, p->threshold, e->out, e->y, e->n, e->k, METRIC_ALL_CLASSES);
   put_number(e, "coverage_at_95", coverage);
   put_number(e, "accuracy_at_95", accuracy);
   coverage = accuracy = NAN;

@@ -85,14 +85,31 @@ static void test_market(void **state) {
   json_t *r = evaluate(p, t, &c), *again = evaluate(p, t, &c);
   assert_true(json_equal(r, again));
   json_decref(again);
-  static const char *const keys[] = {
-      "rows", "accuracy", "macro_f1", "log_loss", "brier", "calibration_error", "coverage_at_95",
-      "directional_coverage_at_95", "baselines.majority.accuracy", "baselines.majority.macro_f1",
-      "baselines.persistence.accuracy", "baselines.persistence.macro_f1",
-      "baselines.momentum.accuracy", "baselines.momentum.macro_f1", "backtest.sharpe",
-      "backtest.deflated_sharpe", "backtest.max_drawdown", "backtest.turnover",
-      "backtest.net_return", "backtest.buy_and_hold", "conformal.coverage", "conformal.mean_size",
-      "direction.rows", "direction.accuracy", "direction.majority"};
+  static const char *const keys[] = {"rows",
+                                     "accuracy",
+                                     "macro_f1",
+                                     "log_loss",
+                                     "brier",
+                                     "calibration_error",
+                                     "coverage_at_95",
+                                     "directional_coverage_at_95",
+                                     "baselines.majority.accuracy",
+                                     "baselines.majority.macro_f1",
+                                     "baselines.persistence.accuracy",
+                                     "baselines.persistence.macro_f1",
+                                     "baselines.momentum.accuracy",
+                                     "baselines.momentum.macro_f1",
+                                     "backtest.sharpe",
+                                     "backtest.deflated_sharpe",
+                                     "backtest.max_drawdown",
+                                     "backtest.turnover",
+                                     "backtest.net_return",
+                                     "backtest.buy_and_hold",
+                                     "conformal.coverage",
+                                     "conformal.mean_size",
+                                     "direction.rows",
+                                     "direction.accuracy",
+                                     "direction.majority"};
   for (size_t i = 0; i < COUNT_OF(keys); i++)
     if (isnan(at(r, keys[i]))) fail_msg("no number \"%s\"", keys[i]);
   assert_false(json_is_true(json_object_get(r, "trained_rows_included")));
@@ -140,12 +157,13 @@ static void test_market(void **state) {
   near(at(r, "baselines.momentum.accuracy"), (double)moved / (double)n, 1e-12);
   near(at(r, "direction.rows"), (double)directed, 0);
   near(at(r, "direction.accuracy"), (double)foretold / (double)directed, 1e-12);
-  near(at(r, "direction.majority"), fmax((double)rose / (double)directed, 1 - (double)rose / (double)directed), 1e-12);
+  near(at(r, "direction.majority"),
+       fmax((double)rose / (double)directed, 1 - (double)rose / (double)directed), 1e-12);
   const json_t *detail = json_object_get(r, "detail");
   size_t counted = 0;
   for (size_t i = 0; i < 9; i++)
-    counted += (size_t)json_integer_value(json_array_get(
-        json_array_get(json_object_get(detail, "confusion"), i / 3), i % 3));
+    counted += (size_t)json_integer_value(
+        json_array_get(json_array_get(json_object_get(detail, "confusion"), i / 3), i % 3));
   assert_int_equal(counted, n);
   assert_true(json_array_size(json_object_get(detail, "coverage")) == 20);
   near(at(json_array_get(json_object_get(detail, "coverage"), 19), "accuracy"), at(r, "accuracy"),
@@ -230,9 +248,14 @@ static void test_market_values(void **state) {
   pipeline *p = fit(t, &config, 1);
   evaluate_config c = settings();
   json_t *r = evaluate(p, t, &c);
-  static const char *const keys[] = {"mse", "mae", "r2", "baselines.mean.mse",
-                                     "baselines.no_change.mae", "baselines.persistence.mse",
-                                     "baselines.momentum.r2", "conformal.coverage",
+  static const char *const keys[] = {"mse",
+                                     "mae",
+                                     "r2",
+                                     "baselines.mean.mse",
+                                     "baselines.no_change.mae",
+                                     "baselines.persistence.mse",
+                                     "baselines.momentum.r2",
+                                     "conformal.coverage",
                                      "backtest.net_return"};
   for (size_t i = 0; i < COUNT_OF(keys); i++)
     if (isnan(at(r, keys[i]))) fail_msg("no number \"%s\"", keys[i]);
@@ -375,9 +398,9 @@ static void test_no_memory(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_market),        cmocka_unit_test(test_chance),
-      cmocka_unit_test(test_bayes),         cmocka_unit_test(test_market_values),
-      cmocka_unit_test(test_plain),         cmocka_unit_test(test_valid_table),
+      cmocka_unit_test(test_market),    cmocka_unit_test(test_chance),
+      cmocka_unit_test(test_bayes),     cmocka_unit_test(test_market_values),
+      cmocka_unit_test(test_plain),     cmocka_unit_test(test_valid_table),
       cmocka_unit_test(test_no_memory),
   };
   return cmocka_run_group_tests(tests, setup, NULL);

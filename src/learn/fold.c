@@ -33,8 +33,10 @@ static garam_status eligible(uint32_t **out, size_t *n, const dataset *d, garam_
   for (size_t i = 0; i < d->n_rows; i++) {
     if (d->known_at && i > 0 && d->known_at[i] < d->known_at[i - 1]) {
       mem_free(rows);
-      return fail(err, GARAM_INVALID, "row %zu is earlier than the row above: rows must be in "
-                  "order of time (--repair sort orders them)", i);
+      return fail(err, GARAM_INVALID,
+                  "row %zu is earlier than the row above: rows must be in "
+                  "order of time (--repair sort orders them)",
+                  i);
     }
     if (d->usable[i] && dataset_labelled(d, i)) rows[(*n)++] = (uint32_t)i;
   }
@@ -66,8 +68,7 @@ static garam_status split_by_time(fold *out, uint32_t *scratch, const dataset *d
   int64_t after_train = next < n ? d->known_at[rows[next]] : 0;
   int64_t after_valid = test_begin < n ? d->known_at[rows[test_begin]] : 0;
   TRY(take_purged(&out->train, scratch, d, rows, 0, a, next < n, after_train, err));
-  TRY(take_purged(&out->valid, scratch, d, rows, valid_begin, b, test_begin < n, after_valid,
-                  err));
+  TRY(take_purged(&out->valid, scratch, d, rows, valid_begin, b, test_begin < n, after_valid, err));
   return take_purged(&out->test, scratch, d, rows, test_begin, n, false, 0, err);
 }
 
@@ -236,8 +237,7 @@ garam_status fold_purged_kfold(fold *out, size_t n_folds, const dataset *d, size
     } else {
       size_t begin = n * k / n_folds, end = n * (k + 1) / n_folds;
       TRY_GOTO(done, set_copy(&out[k].test, rows + begin, end - begin, err));
-      TRY_GOTO(done,
-               take_around(&out[k].train, scratch, d, rows, n, begin, end, embargo, err));
+      TRY_GOTO(done, take_around(&out[k].train, scratch, d, rows, n, begin, end, embargo, err));
     }
     TRY_GOTO(done, set_copy(&out[k].valid, NULL, 0, err));
   }

@@ -19,8 +19,9 @@ static dataset *random_dataset(uint64_t seed, bool timed, int n_classes) {
   garam_error err;
   rng r;
   rng_init(&r, seed, RNG_TEST, 0);
-  assert_int_equal(dataset_new(&d, n_classes ? TASK_CLASSIFICATION : TASK_REGRESSION, ROWS, 1,
-                               n_classes, &err), GARAM_OK);
+  assert_int_equal(
+      dataset_new(&d, n_classes ? TASK_CLASSIFICATION : TASK_REGRESSION, ROWS, 1, n_classes, &err),
+      GARAM_OK);
   if (timed) {
     d->known_at = mem_array(ROWS, sizeof *d->known_at);
     d->label_end = mem_array(ROWS, sizeof *d->label_end);
@@ -234,8 +235,8 @@ static void test_gather(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_holdout_time),  cmocka_unit_test(test_holdout_shuffled),
-      cmocka_unit_test(test_walk_forward),  cmocka_unit_test(test_purged_kfold),
+      cmocka_unit_test(test_holdout_time),       cmocka_unit_test(test_holdout_shuffled),
+      cmocka_unit_test(test_walk_forward),       cmocka_unit_test(test_purged_kfold),
       cmocka_unit_test(test_kfold_without_time), cmocka_unit_test(test_gather),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

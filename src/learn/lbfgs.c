@@ -96,8 +96,14 @@ garam_status lbfgs_minimise(lbfgs_result *out, double *w, size_t n, const lbfgs_
   if (!size_mul(&size, n, 4 + 2 * (size_t)m)) return fail_memory(err, SIZE_MAX);
   double *memory = mem_array(size + 2 * (size_t)m, sizeof *memory);
   if (!memory) return fail_memory(err, size * sizeof *memory);
-  state st = {.n = n, .memory = m, .w = w, .g = memory, .new_w = memory + n,
-              .new_g = memory + 2 * n, .d = memory + 3 * n, .s = memory + 4 * n};
+  state st = {.n = n,
+              .memory = m,
+              .w = w,
+              .g = memory,
+              .new_w = memory + n,
+              .new_g = memory + 2 * n,
+              .d = memory + 3 * n,
+              .s = memory + 4 * n};
   st.y = st.s + (size_t)m * n;
   st.rho = st.y + (size_t)m * n;
   st.alpha = st.rho + m;

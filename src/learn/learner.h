@@ -24,10 +24,10 @@ typedef struct fit_context {
   void (*on_step)(void *context, int epoch, uint64_t step, uint64_t n_steps, double loss);
   bool (*interrupted)(void *context); /* true: save the checkpoint, return GARAM_INTERRUPTED */
   void *context;
-  const char *checkpoint; /* folder for last and best, made when absent; NULL: none is written */
-  bool resume;            /* go on from the checkpoint, bit-identically */
-  const char *events;     /* folder for TensorBoard event files, or NULL */
-  const char *fingerprint;/* of data and options: a checkpoint of other ones is refused */
+  const char *checkpoint;  /* folder for last and best, made when absent; NULL: none is written */
+  bool resume;             /* go on from the checkpoint, bit-identically */
+  const char *events;      /* folder for TensorBoard event files, or NULL */
+  const char *fingerprint; /* of data and options: a checkpoint of other ones is refused */
 } fit_context;
 
 typedef struct fit_summary {
@@ -52,7 +52,7 @@ typedef struct learner_preset {
 /* The record of one kind of learner. */
 typedef struct learner_ops {
   const char *name, *summary;
-  unsigned tasks;                /* bit 1 << task for each that it can do */
+  unsigned tasks; /* bit 1 << task for each that it can do */
   const opt_row *options;
   size_t n_options, config_size; /* bytes of the config that the rows fill */
   const learner_preset *presets; /* name NULL at the end; may be NULL */

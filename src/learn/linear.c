@@ -36,8 +36,8 @@ typedef struct linear {
 static const char *const class_weight_names[] = {"none", "balanced", NULL};
 
 static const opt_row options[] = {
-    {"l2", OPT_F64, OPT_AT(linear_config, l2), .def = 1e-3, .min = 0, .max = 1e6,
-     .scale = OPT_LOG, .search = {1e-6, 10}, .help = "weight of the squared weights in the loss"},
+    {"l2", OPT_F64, OPT_AT(linear_config, l2), .def = 1e-3, .min = 0, .max = 1e6, .scale = OPT_LOG,
+     .search = {1e-6, 10}, .help = "weight of the squared weights in the loss"},
     {"window", OPT_INT, OPT_AT(linear_config, window), .def = 1, .min = 1, .max = 4096,
      .scale = OPT_LOG, .search = {1, 64}, .unit = "rows",
      .help = "past rows put side by side, ending at the one predicted from"},
@@ -132,10 +132,10 @@ typedef struct problem {
   row_set rows;
   const double *row_weight; /* (n), sums to 1; NULL: all 1 / n */
   size_t shard_rows, n_shards;
-  const double *w;          /* (outputs, inputs + 1): bias last */
-  double *gradients;        /* (n_shards, outputs, inputs + 1); NULL: none are wanted */
-  double *scores;           /* (n_shards, outputs) */
-  shard_sums *sums;         /* (n_shards) */
+  const double *w;   /* (outputs, inputs + 1): bias last */
+  double *gradients; /* (n_shards, outputs, inputs + 1); NULL: none are wanted */
+  double *scores;    /* (n_shards, outputs) */
+  shard_sums *sums;  /* (n_shards) */
 } problem;
 
 static void problem_deinit(problem *p) {
@@ -262,11 +262,15 @@ static bool after_iteration(void *context, int iteration, double value, double g
   search *s = context;
   (void)value;
   (void)gradient_norm;
-  fit_epoch e = {.epoch = iteration, .n_epochs = s->max_iterations, .train_loss = s->train_loss,
-                 .train_accuracy = s->train_accuracy, .valid_loss = NAN, .valid_accuracy = NAN,
-                 .learning_rate = NAN, .best = true};
-  if (s->valid.rows.n > 0)
-    e.valid_loss = problem_run(&s->valid, s->w, NULL, &e.valid_accuracy);
+  fit_epoch e = {.epoch = iteration,
+                 .n_epochs = s->max_iterations,
+                 .train_loss = s->train_loss,
+                 .train_accuracy = s->train_accuracy,
+                 .valid_loss = NAN,
+                 .valid_accuracy = NAN,
+                 .learning_rate = NAN,
+                 .best = false}; /* the last is kept: the loss is convex */
+  if (s->valid.rows.n > 0) e.valid_loss = problem_run(&s->valid, s->w, NULL, &e.valid_accuracy);
   e.seconds = (double)(clock_monotonic_ns() - s->begun) / 1e9;
   size_t n = (size_t)iteration;
   if (mem_grow(&s->train_losses, &s->train_capacity, n, sizeof(double), NULL) != GARAM_OK ||
@@ -315,8 +319,8 @@ static garam_status linear_fit(learner *l, const dataset *d, row_set train, row_
                                const fit_context *fit, fit_summary *summary, garam_error *err) {
   linear *m = (linear *)l;
   size_t stride = m->inputs + 1, size = m->outputs * stride;
-  search s = {.fit = fit, .max_iterations = m->config.max_iterations,
-              .begun = clock_monotonic_ns()};
+  search s = {
+      .fit = fit, .max_iterations = m->config.max_iterations, .begun = clock_monotonic_ns()};
   double *w = NULL, *share = NULL;
   lbfgs_result result;
   garam_status status;
@@ -341,8 +345,7 @@ static garam_status linear_fit(learner *l, const dataset *d, row_set train, row_
     log_warning("linear: stopped after %d iterations with a gradient of %.3g, wanted %.3g",
                 result.iterations, result.gradient_norm, config.tolerance);
   for (size_t c = 0; c < m->outputs; c++) {
-    for (size_t j = 0; j < m->inputs; j++)
-      m->weight[c * m->inputs + j] = (float)w[c * stride + j];
+    for (size_t j = 0; j < m->inputs; j++) m->weight[c * m->inputs + j] = (float)w[c * stride + j];
     m->bias[c] = (float)w[c * stride + m->inputs];
   }
   summary->epochs = summary->best_epoch = result.iterations;

@@ -235,7 +235,8 @@ static void test_threads_and_package(void **state) {
   fit_summary summary;
   assert_int_equal(linear_ops.create(&l, &c, &shape, &err), GARAM_OK);
   assert_int_equal(linear_ops.fit(l, d, (row_set){rows, 500}, (row_set){rows + 500, 100}, &context,
-                                  &summary, &err), GARAM_INTERRUPTED);
+                                  &summary, &err),
+                   GARAM_INTERRUPTED);
   assert_int_equal(n_epochs_seen, 3);
   linear_ops.destroy(l);
   dataset_free(d);

@@ -47,8 +47,8 @@ void metric_coverage(double *coverage, double *accuracy, double threshold, const
 
 /* Circular block bootstrap (Politis & Romano 1992): the central 95 % interval of a mean of
  * per-row scores. */
-void metric_block_bootstrap(double *low, double *high, const double *score, size_t n,
-                            size_t block, int resamples, uint64_t seed);
+void metric_block_bootstrap(double *low, double *high, const double *score, size_t n, size_t block,
+                            int resamples, uint64_t seed);
 /* The same for the macro-F1 of predicted classes. */
 void metric_block_bootstrap_f1(double *low, double *high, const int32_t *predicted,
                                const int32_t *y, size_t n, int k, size_t block, int resamples,

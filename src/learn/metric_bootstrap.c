@@ -59,8 +59,8 @@ static void take_mean(void *context, size_t begin, size_t end) {
   c->sum += c->prefix[end] - c->prefix[begin];
 }
 
-void metric_block_bootstrap(double *low, double *high, const double *score, size_t n,
-                            size_t block, int resamples, uint64_t seed) {
+void metric_block_bootstrap(double *low, double *high, const double *score, size_t n, size_t block,
+                            int resamples, uint64_t seed) {
   *low = *high = NAN;
   if (n == 0 || resamples < 1) return;
   if (block < 1) block = 1;

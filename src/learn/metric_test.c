@@ -14,8 +14,8 @@ static void near(double a, double b, double tolerance) {
 }
 
 /* Six rows of three classes. Predicted: 0 1 2 0 1 0; true: 0 1 2 1 1 2. */
-static const float p6[18] = {.8f, .1f, .1f,  .2f, .6f, .2f, .1f, .2f, .7f,
-                             .5f, .3f, .2f, .1f, .9f, 0,    .4f, .3f, .3f};
+static const float p6[18] = {.8f, .1f, .1f, .2f, .6f, .2f, .1f, .2f, .7f,
+                             .5f, .3f, .2f, .1f, .9f, 0,   .4f, .3f, .3f};
 static const int32_t y6[6] = {0, 1, 2, 1, 1, 2};
 
 static void test_by_hand(void **state) {
@@ -40,8 +40,8 @@ static void test_by_hand(void **state) {
   near(b[2].confidence, .45, 1e-6);
   near(b[2].accuracy, 0, 0);
   near(metric_calibration_error(p6, y6, 6, 3, 1), fabs(3.9 / 6 - 4.0 / 6), 1e-6);
-  near(metric_calibration_error(p6, y6, 6, 3, 5),
-       (2 * .45 + 2 * (1 - .65) + 2 * (1 - .85)) / 6, 1e-6);
+  near(metric_calibration_error(p6, y6, 6, 3, 5), (2 * .45 + 2 * (1 - .65) + 2 * (1 - .85)) / 6,
+       1e-6);
   /* A class that is neither true nor predicted does not count. */
   static const float two[8] = {1, 0, 0, 0, 0, 1, 0, 0};
   static const int32_t y2[2] = {0, 1};
@@ -197,9 +197,9 @@ static void test_bootstrap_f1(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_by_hand),   cmocka_unit_test(test_auc),
-      cmocka_unit_test(test_mcc),       cmocka_unit_test(test_regression),
-      cmocka_unit_test(test_threshold), cmocka_unit_test(test_bootstrap_coverage),
+      cmocka_unit_test(test_by_hand),      cmocka_unit_test(test_auc),
+      cmocka_unit_test(test_mcc),          cmocka_unit_test(test_regression),
+      cmocka_unit_test(test_threshold),    cmocka_unit_test(test_bootstrap_coverage),
       cmocka_unit_test(test_bootstrap_f1),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,9 +11,19 @@
 #define PACKAGE_MAX_RANK 8
 
 typedef enum package_dtype { /* safetensors' names: F32 ... */
-  PACKAGE_F64, PACKAGE_F32, PACKAGE_BF16, PACKAGE_F16,
-  PACKAGE_I64, PACKAGE_I32, PACKAGE_I16, PACKAGE_I8,
-  PACKAGE_U64, PACKAGE_U32, PACKAGE_U16, PACKAGE_U8, PACKAGE_BOOL,
+                             PACKAGE_F64,
+                             PACKAGE_F32,
+                             PACKAGE_BF16,
+                             PACKAGE_F16,
+                             PACKAGE_I64,
+                             PACKAGE_I32,
+                             PACKAGE_I16,
+                             PACKAGE_I8,
+                             PACKAGE_U64,
+                             PACKAGE_U32,
+                             PACKAGE_U16,
+                             PACKAGE_U8,
+                             PACKAGE_BOOL,
 } package_dtype;
 size_t package_dtype_size(package_dtype type); /* bytes of one element */
 const char *package_dtype_name(package_dtype type);
@@ -59,8 +69,8 @@ garam_status package_get(const package_tensor **out, const package_reader *r, co
                          package_dtype type, int rank, const int64_t *dims, garam_error *err);
 /* The same, and every value must be finite: F32 and F64 only. */
 garam_status package_get_finite(const package_tensor **out, const package_reader *r,
-                                const char *name, package_dtype type, int rank,
-                                const int64_t *dims, garam_error *err);
+                                const char *name, package_dtype type, int rank, const int64_t *dims,
+                                garam_error *err);
 garam_status package_get_meta(json_t **out, const package_reader *r, const char *key,
                               garam_error *err); /* parsed; new reference */
 

@@ -19,7 +19,7 @@ struct package_reader {
   package_tensor *tensors; /* by offset */
   size_t n_tensors;
   const package_tensor **by_name; /* sorted */
-  void **copies;           /* (n_tensors): of those that were not aligned, else NULL */
+  void **copies;                  /* (n_tensors): of those that were not aligned, else NULL */
 };
 
 #define FAIL(...) fail(err, GARAM_CORRUPT, "%s: not a valid package: " __VA_ARGS__)
@@ -90,8 +90,8 @@ static garam_status check_metadata(const char *file, json_t *meta, garam_error *
   if (!json_is_object(meta)) return FAIL("\"__metadata__\" is not an object", file);
   const char *key;
   json_t *value;
-  json_object_foreach(meta, key, value) if (!json_is_string(value))
-      return FAIL("\"__metadata__\": \"%.64s\" is not a string", file, key);
+  json_object_foreach(meta, key, value) if (!json_is_string(value)) return FAIL(
+      "\"__metadata__\": \"%.64s\" is not a string", file, key);
   return GARAM_OK;
 }
 
@@ -267,8 +267,8 @@ garam_status package_get(const package_tensor **out, const package_reader *r, co
 }
 
 garam_status package_get_finite(const package_tensor **out, const package_reader *r,
-                                const char *name, package_dtype type, int rank,
-                                const int64_t *dims, garam_error *err) {
+                                const char *name, package_dtype type, int rank, const int64_t *dims,
+                                garam_error *err) {
   REQUIRE(type == PACKAGE_F32 || type == PACKAGE_F64, "package_get_finite: type %d", (int)type);
   TRY(package_get(out, r, name, type, rank, dims, err));
   const float *f32 = (*out)->data;
@@ -286,8 +286,7 @@ garam_status package_get_meta(json_t **out, const package_reader *r, const char 
                               garam_error *err) {
   const json_t *value = json_object_get(json_object_get(r->header, "__metadata__"), key);
   *out = NULL;
-  if (!value)
-    return fail(err, GARAM_MISMATCH, "%s: no entry \"%s\" in its metadata", r->name, key);
+  if (!value) return fail(err, GARAM_MISMATCH, "%s: no entry \"%s\" in its metadata", r->name, key);
   char where[300];
   snprintf(where, sizeof where, "%.200s: metadata \"%.64s\"", r->name, key);
   garam_status status =

@@ -43,8 +43,8 @@ static void write_golden(void) {
   assert_int_equal(package_add(w, "h", PACKAGE_BF16, 1, (int64_t[]){5}, h, &err), GARAM_OK);
   assert_int_equal(package_add(w, "가람", PACKAGE_I64, 1, (int64_t[]){2}, l, &err), GARAM_OK);
   assert_int_equal(package_add(w, "b", PACKAGE_I8, 1, (int64_t[]){3}, b, &err), GARAM_INVALID);
-  json_t *meta = json_pack("{s:s, s:[i,i], s:f}", "name", "a \"quoted\" one", "list", 1, 2, "x",
-                           0.1);
+  json_t *meta =
+      json_pack("{s:s, s:[i,i], s:f}", "name", "a \"quoted\" one", "list", 1, 2, "x", 0.1);
   assert_int_equal(package_set_meta(w, "garam", meta, &err), GARAM_OK);
   json_decref(meta);
   assert_int_equal(package_write(w, path, &err), GARAM_OK);
@@ -136,7 +136,8 @@ static void test_headers(void **state) {
       /* The same key twice: readers that keep the first and readers that keep the last would
        * see different weights. */
       {"{\"a\":{\"dtype\":\"I8\",\"shape\":[2],\"data_offsets\":[0,2]},"
-       "\"a\":{\"dtype\":\"I8\",\"shape\":[2],\"data_offsets\":[0,2]}}", 2, GARAM_CORRUPT},
+       "\"a\":{\"dtype\":\"I8\",\"shape\":[2],\"data_offsets\":[0,2]}}",
+       2, GARAM_CORRUPT},
       {"{\"a\":{\"dtype\":\"I8\",\"dtype\":\"I8\",\"shape\":[2],\"data_offsets\":[0,2]}}", 2,
        GARAM_CORRUPT},
       {"{\"a\":{\"dtype\":\"I8\",\"shape\":[2],\"data_offsets\":[0,2],\"more\":1}}", 2,
@@ -153,24 +154,27 @@ static void test_headers(void **state) {
       {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[1,9]}}", 9, GARAM_CORRUPT},
       {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8,9]}}", 8, GARAM_CORRUPT},
       {"{\"a\":{\"dtype\":\"F32\",\"shape\":[4294967296,4294967296,2],"
-       "\"data_offsets\":[0,8]}}", 8, GARAM_CORRUPT},
+       "\"data_offsets\":[0,8]}}",
+       8, GARAM_CORRUPT},
       {"{\"a\":{\"dtype\":\"F64\",\"shape\":[2305843009213693952],\"data_offsets\":[0,0]}}", 0,
        GARAM_CORRUPT}, /* 2^61 x 8 is 0 when it wraps */
       {"{\"a\":{\"dtype\":\"I8\",\"shape\":[1,1,1,1,1,1,1,1,1],\"data_offsets\":[0,1]}}", 1,
        GARAM_CORRUPT},
       /* a hole, an overlap, and a fine pair in the other order */
       {"{\"a\":{\"dtype\":\"I8\",\"shape\":[2],\"data_offsets\":[0,2]},"
-       "\"b\":{\"dtype\":\"I8\",\"shape\":[2],\"data_offsets\":[3,5]}}", 5, GARAM_CORRUPT},
+       "\"b\":{\"dtype\":\"I8\",\"shape\":[2],\"data_offsets\":[3,5]}}",
+       5, GARAM_CORRUPT},
       {"{\"a\":{\"dtype\":\"I8\",\"shape\":[2],\"data_offsets\":[0,2]},"
-       "\"b\":{\"dtype\":\"I8\",\"shape\":[2],\"data_offsets\":[1,3]}}", 3, GARAM_CORRUPT},
+       "\"b\":{\"dtype\":\"I8\",\"shape\":[2],\"data_offsets\":[1,3]}}",
+       3, GARAM_CORRUPT},
       {"{\"a\":{\"dtype\":\"I8\",\"shape\":[1],\"data_offsets\":[4,5]},"
-       "\"b\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", 5, GARAM_OK},
+       "\"b\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}",
+       5, GARAM_OK},
       {"{\"__metadata__\":{\"a\":\"b\"}}", 0, GARAM_OK},
       {"{\"__metadata__\":{\"a\":1}}", 0, GARAM_CORRUPT},
       {"{\"__metadata__\":[]}", 0, GARAM_CORRUPT},
       {"{\"a\":1}", 0, GARAM_CORRUPT},
-      {"{\"a\\u0000b\":{\"dtype\":\"I8\",\"shape\":[1],\"data_offsets\":[0,1]}}", 1,
-       GARAM_CORRUPT},
+      {"{\"a\\u0000b\":{\"dtype\":\"I8\",\"shape\":[1],\"data_offsets\":[0,1]}}", 1, GARAM_CORRUPT},
       {"{\"a\xff\":{\"dtype\":\"I8\",\"shape\":[1],\"data_offsets\":[0,1]}}", 1, GARAM_CORRUPT},
   };
   for (size_t i = 0; i < COUNT_OF(cases); i++) {

@@ -12,10 +12,10 @@ static const struct {
   const char *name;
   size_t size;
 } dtypes[] = {
-    [PACKAGE_F64] = {"F64", 8}, [PACKAGE_F32] = {"F32", 4}, [PACKAGE_BF16] = {"BF16", 2},
-    [PACKAGE_F16] = {"F16", 2}, [PACKAGE_I64] = {"I64", 8}, [PACKAGE_I32] = {"I32", 4},
-    [PACKAGE_I16] = {"I16", 2}, [PACKAGE_I8] = {"I8", 1},   [PACKAGE_U64] = {"U64", 8},
-    [PACKAGE_U32] = {"U32", 4}, [PACKAGE_U16] = {"U16", 2}, [PACKAGE_U8] = {"U8", 1},
+    [PACKAGE_F64] = {"F64", 8},   [PACKAGE_F32] = {"F32", 4}, [PACKAGE_BF16] = {"BF16", 2},
+    [PACKAGE_F16] = {"F16", 2},   [PACKAGE_I64] = {"I64", 8}, [PACKAGE_I32] = {"I32", 4},
+    [PACKAGE_I16] = {"I16", 2},   [PACKAGE_I8] = {"I8", 1},   [PACKAGE_U64] = {"U64", 8},
+    [PACKAGE_U32] = {"U32", 4},   [PACKAGE_U16] = {"U16", 2}, [PACKAGE_U8] = {"U8", 1},
     [PACKAGE_BOOL] = {"BOOL", 1},
 };
 

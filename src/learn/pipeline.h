@@ -14,15 +14,15 @@ typedef struct pipeline_config {
   feature_spec features;
   label_spec label;
   cost_config costs;
-  int task;               /* classification, regression, binary, ranking: index of task_names */
-  char target[64];        /* "": market labels; else a column (name, or number when no header) */
-  char weights[512];      /* column, or a file with one number a row; "" none */
-  char repair[64];        /* "sort,deduplicate,drop-missing" */
+  int task;          /* classification, regression, binary, ranking: index of task_names */
+  char target[64];   /* "": market labels; else a column (name, or number when no header) */
+  char weights[512]; /* column, or a file with one number a row; "" none */
+  char repair[64];   /* "sort,deduplicate,drop-missing" */
   double train_share, valid_share; /* the rest is the test part */
-  int embargo;            /* rows; -1: the label's horizon */
-  int scaling;            /* standard, robust: for learners that want scaled inputs */
-  double clip;            /* scaled inputs are cut at +-clip; 0: not */
-  bool shuffle_target;    /* a leak test: targets permuted by the seed; must give chance */
+  int embargo;                     /* rows; -1: the label's horizon */
+  int scaling;                     /* standard, robust: for learners that want scaled inputs */
+  double clip;                     /* scaled inputs are cut at +-clip; 0: not */
+  bool shuffle_target;             /* a leak test: targets permuted by the seed; must give chance */
   int64_t seed;
 } pipeline_config;
 extern const opt_row pipeline_options[]; /* of the fields from task down; seed has its own flag */
@@ -37,8 +37,8 @@ typedef struct pipeline pipeline;
  * on the same file scores only the test part. */
 garam_status pipeline_fit(pipeline **out, const table *t, const table *valid_table,
                           const pipeline_config *config, const learner_ops *ops,
-                          const void *learner_config, const fit_context *fit,
-                          fit_summary *summary, garam_error *err);
+                          const void *learner_config, const fit_context *fit, fit_summary *summary,
+                          garam_error *err);
 void pipeline_free(pipeline *p);
 
 garam_status pipeline_save(const pipeline *p, const char *path, garam_error *err);
@@ -47,9 +47,9 @@ garam_status pipeline_load(pipeline **out, const char *path, garam_error *err);
 const json_t *pipeline_manifest(const pipeline *p);
 const learner_ops *pipeline_learner(const pipeline *p);
 task pipeline_task(const pipeline *p);
-size_t pipeline_context(const pipeline *p);     /* window length T */
+size_t pipeline_context(const pipeline *p); /* window length T */
 size_t pipeline_n_features(const pipeline *p);
-int pipeline_n_outputs(const pipeline *p);      /* classes, or 1 */
+int pipeline_n_outputs(const pipeline *p); /* classes, or 1 */
 const char *pipeline_feature_name(const pipeline *p, size_t i);
 const char *pipeline_output_name(const pipeline *p, int i); /* class names, or "value" */
 const char *pipeline_sha256(const pipeline *p); /* of the file it came from or went to */
@@ -101,11 +101,11 @@ typedef enum evaluate_position {
 } evaluate_position;
 typedef struct evaluate_config {
   int64_t seed;
-  int bootstrap;      /* resamples */
-  int n_trials;       /* tried before this one: deflates the Sharpe ratio */
-  bool all_rows;      /* score training rows as well (said in the output) */
-  int position;       /* evaluate_position: from odds to a position in the backtest */
-  double edge;        /* no position while |p_up - p_down| (a value's: |return|) is below */
+  int bootstrap; /* resamples */
+  int n_trials;  /* tried before this one: deflates the Sharpe ratio */
+  bool all_rows; /* score training rows as well (said in the output) */
+  int position;  /* evaluate_position: from odds to a position in the backtest */
+  double edge;   /* no position while |p_up - p_down| (a value's: |return|) is below */
 } evaluate_config;
 extern const opt_row evaluate_options[];
 extern const size_t evaluate_n_options;

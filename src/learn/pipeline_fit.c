@@ -170,7 +170,8 @@ static garam_status grow_copy(void *array, size_t have, const void *more, size_t
 static garam_status append(dataset *d, const dataset *e, garam_error *err) {
   size_t a = d->n_rows, b = e->n_rows, width = d->n_features;
   if ((d->known_at != NULL) != (e->known_at != NULL))
-    return fail(err, GARAM_MISMATCH, "one of the training and validation data has a time, the "
+    return fail(err, GARAM_MISMATCH,
+                "one of the training and validation data has a time, the "
                 "other has none");
   if (a + b > UINT32_MAX) return fail(err, GARAM_LIMIT, "more than 2^32 rows");
   if (!d->series_begin) {
@@ -248,8 +249,10 @@ static garam_status drop_constant(dataset *d, pipeline *p, row_set train, garam_
     status = fail(err, GARAM_INVALID, "%s: no feature varies over the training rows (%s)",
                   p->source, list);
   if (status == GARAM_OK && kept < width)
-    status = pipeline_warn(p, err, "features that do not vary over the training rows are left "
-                           "out: %s", list);
+    status = pipeline_warn(p, err,
+                           "features that do not vary over the training rows are left "
+                           "out: %s",
+                           list);
   if (status == GARAM_OK && kept < width) {
     size_t at = 0;
     for (size_t i = 0; i < d->n_rows; i++)
@@ -293,8 +296,10 @@ static garam_status record_parts(pipeline *p, const dataset *d, const fold *f, g
   for (size_t i = 0; i < d->n_rows; i++) labelled += d->usable[i] && dataset_labelled(d, i);
   p->purged = labelled - f->train.n - f->valid.n - f->test.n;
   if (f->train.n < LEAST_TRAIN_ROWS)
-    return fail(err, GARAM_INVALID, "%s: %zu labelled rows leave %zu to train on; at least %d are "
-                "needed", p->source, labelled, f->train.n, LEAST_TRAIN_ROWS);
+    return fail(err, GARAM_INVALID,
+                "%s: %zu labelled rows leave %zu to train on; at least %d are "
+                "needed",
+                p->source, labelled, f->train.n, LEAST_TRAIN_ROWS);
   if (p->shape.task == TASK_REGRESSION) {
     double sum = 0, low = INFINITY, high = -INFINITY;
     for (size_t i = 0; i < f->train.n; i++) {
@@ -315,8 +320,8 @@ static garam_status record_parts(pipeline *p, const dataset *d, const fold *f, g
   for (size_t i = 0; i < f->train.n; i++)
     if (p->class_counts[d->y[f->train.rows[i]]]++ == 0) seen++, last = d->y[f->train.rows[i]];
   if (seen < 2)
-    return fail(err, GARAM_INVALID, "%s: all %zu training rows are of one class, \"%s\"",
-                p->source, f->train.n, p->class_names[last]);
+    return fail(err, GARAM_INVALID, "%s: all %zu training rows are of one class, \"%s\"", p->source,
+                f->train.n, p->class_names[last]);
   return GARAM_OK;
 }
 
@@ -395,8 +400,7 @@ static garam_status score_rows(float *out, pipeline *p, const dataset *d, row_se
 static garam_status calibrate_classes(pipeline *p, float *scores, const int32_t *y,
                                       const float *weight, size_t n, garam_error *err) {
   int k = p->shape.n_classes;
-  if (n >= LEAST_CALIBRATION_ROWS)
-    p->temperature = calibrate_temperature(scores, y, weight, n, k);
+  if (n >= LEAST_CALIBRATION_ROWS) p->temperature = calibrate_temperature(scores, y, weight, n, k);
   if (!calibrate_softmax(scores, n, k, p->temperature))
     return fail(err, GARAM_NUMERIC, "%s: a score of the validation rows is not a finite number",
                 p->ops->name);
@@ -478,8 +482,8 @@ static garam_status check_config(pipeline *p, garam_error *err) {
   const pipeline_config *c = &p->config;
   task kind = p->shape.task;
   if (!(p->ops->tasks >> kind & 1u)) {
-    return fail(err, GARAM_UNSUPPORTED, "--task %s: the model \"%s\" can't do it",
-                task_names[kind], p->ops->name);
+    return fail(err, GARAM_UNSUPPORTED, "--task %s: the model \"%s\" can't do it", task_names[kind],
+                p->ops->name);
   }
   if (c->train_share + c->valid_share > 1 + 1e-9)
     return fail(err, GARAM_INVALID, "--train-share %g and --valid-share %g are more than the whole",
@@ -544,8 +548,8 @@ static garam_status copy_summary(fit_summary *out, const fit_summary *from, gara
 
 garam_status pipeline_fit(pipeline **out, const table *t, const table *valid_table,
                           const pipeline_config *config, const learner_ops *ops,
-                          const void *learner_config, const fit_context *fit,
-                          fit_summary *summary, garam_error *err) {
+                          const void *learner_config, const fit_context *fit, fit_summary *summary,
+                          garam_error *err) {
   pipeline *p = NULL;
   table *repaired = NULL;
   dataset *d = NULL;
@@ -568,8 +572,8 @@ garam_status pipeline_fit(pipeline **out, const table *t, const table *valid_tab
     t = repaired;
   }
   p->timed = t->time_column >= 0;
-  TRY_GOTO(done, (p->market ? market_prepare : table_prepare)(&d, &split, p, t,
-                                                              valid_table != NULL, err));
+  TRY_GOTO(done, (p->market ? market_prepare : table_prepare)(&d, &split, p, t, valid_table != NULL,
+                                                              err));
   if (valid_table) TRY_GOTO(done, append_valid(d, &split, p, valid_table, err));
   TRY_GOTO(done, record_parts(p, d, &split, err));
   if (valid_table && p->timed && p->valid.begin <= p->train.label_end &&

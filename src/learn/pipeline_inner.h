@@ -65,7 +65,7 @@ struct pipeline {
 
   float *scaled_x; /* scratch of predict_windows, grown to the largest call */
   size_t scaled_capacity;
-  float *batch_x;  /* scratch of predict */
+  float *batch_x; /* scratch of predict */
   int32_t *batch_begin;
   size_t batch_capacity, begin_capacity;
 };
@@ -80,8 +80,8 @@ void names_free(char **names, size_t n);
 /* Fitting: the dataset of t with every feature there is, its split, and in p the features,
  * classes and whatever else a later table needs to be treated the same. `all_train`: no row is
  * kept for valid or test. */
-garam_status market_prepare(dataset **out, fold *split, pipeline *p, const table *t,
-                            bool all_train, garam_error *err);
+garam_status market_prepare(dataset **out, fold *split, pipeline *p, const table *t, bool all_train,
+                            garam_error *err);
 garam_status table_prepare(dataset **out, fold *split, pipeline *p, const table *t, bool all_train,
                            garam_error *err);
 /* As p says. Market: bars and labels come out as well where they are asked for (not NULL). */

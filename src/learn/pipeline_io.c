@@ -65,8 +65,10 @@ garam_status pipeline_load(pipeline **out, const char *path, garam_error *err) {
   if (p->scaled) TRY_GOTO(done, load_scaler(&p->scaler, r, p->shape.n_features, err));
   TRY_GOTO(done, p->ops->load(&p->learner, p->learner_config, &p->shape, r, learner_prefix, err));
   if (p->ops->context(p->learner) != p->context) {
-    status = fail(err, GARAM_CORRUPT, "%s: a context of %zu rows by the manifest, of %zu by the "
-                  "learner", path, p->context, p->ops->context(p->learner));
+    status = fail(err, GARAM_CORRUPT,
+                  "%s: a context of %zu rows by the manifest, of %zu by the "
+                  "learner",
+                  path, p->context, p->ops->context(p->learner));
     goto done;
   }
   TRY_GOTO(done, io_sha256_file(p->sha256, path, err));

@@ -53,9 +53,9 @@ static json_t *counts_to_json(const size_t *counts, size_t n) {
 json_t *manifest_options(const pipeline_config *c) {
   json_t *object = json_object();
   for (size_t i = 0; object && i < COUNT_OF(sets); i++)
-    if (json_object_set_new(object, sets[i].key,
-                            opt_to_json(sets[i].rows, *sets[i].n_rows,
-                                        (const char *)c + sets[i].offset)) != 0) {
+    if (json_object_set_new(
+            object, sets[i].key,
+            opt_to_json(sets[i].rows, *sets[i].n_rows, (const char *)c + sets[i].offset)) != 0) {
       json_decref(object);
       return NULL;
     }
@@ -66,9 +66,9 @@ static json_t *inputs_to_json(const pipeline *p) {
   json_t *array = json_array();
   for (size_t i = 0; array && i < p->n_inputs; i++) {
     const input *in = &p->inputs[i];
-    json_t *one = json_pack("{s:s, s:s, s:o}", "column", in->column, "kind",
-                            input_kind_names[in->kind], "names",
-                            names_to_json(in->names, in->n_names));
+    json_t *one =
+        json_pack("{s:s, s:s, s:o}", "column", in->column, "kind", input_kind_names[in->kind],
+                  "names", names_to_json(in->names, in->n_names));
     if (json_array_append_new(array, one) != 0) {
       json_decref(array);
       return NULL;
@@ -79,9 +79,9 @@ static json_t *inputs_to_json(const pipeline *p) {
 
 /* Nanoseconds for the machine, text for the reader. */
 static json_t *part_to_json(const part *s, bool timed) {
-  json_t *one = json_pack("{s:I, s:I, s:I, s:I}", "rows", (json_int_t)s->rows, "begin",
-                          (json_int_t)s->begin, "end", (json_int_t)s->end, "label_end",
-                          (json_int_t)s->label_end);
+  json_t *one =
+      json_pack("{s:I, s:I, s:I, s:I}", "rows", (json_int_t)s->rows, "begin", (json_int_t)s->begin,
+                "end", (json_int_t)s->end, "label_end", (json_int_t)s->label_end);
   if (!one || !timed || s->rows == 0) return one;
   char from[CLOCK_TEXT_MAX], to[CLOCK_TEXT_MAX];
   clock_format(from, s->begin);
@@ -112,38 +112,35 @@ garam_status manifest_build(pipeline *p, garam_error *err) {
   json_t *m = json_pack("{s:i, s:s, s:s, s:s, s:I}", "format", PIPELINE_FORMAT, "garam",
                         GARAM_VERSION, "task", task_names[p->shape.task], "kind",
                         p->market ? "market" : "table", "seed", (json_int_t)p->config.seed);
-  bool ok = m && put(m, "options", manifest_options(&p->config)) &&
-            put(m, "learner",
-                json_pack("{s:s, s:o, s:I}", "name", p->ops->name, "options",
-                          opt_to_json(p->ops->options, p->ops->n_options, p->learner_config),
-                          "context", (json_int_t)p->context)) &&
-            put(m, "features", names_to_json(p->feature_names, p->shape.n_features)) &&
-            put(m, "dropped_features", json_incref(p->dropped)) &&
-            put(m, "classes", names_to_json(p->class_names, k)) &&
-            put(m, "dead_band", json_number_or_null(p->dead_band)) &&
-            put(m, "roles", json_string(p->roles)) && put(m, "inputs", inputs_to_json(p)) &&
-            put(m, "scaler",
-                json_pack("{s:b, s:f, s:f, s:f}", "used", p->scaled, "clip",
-                          (double)p->scaler.clip, "value_center", p->value_center, "value_scale",
-                          p->value_scale)) &&
-            put(m, "calibration",
-                json_pack("{s:I, s:f, s:f, s:f, s:f, s:o}", "rows",
-                          (json_int_t)p->calibration_rows, "temperature", p->temperature, "target",
-                          PIPELINE_TARGET, "threshold", p->threshold, "directional_threshold",
-                          p->directional_threshold, "conformal",
-                          json_number_or_null(p->conformal))) &&
-            put(m, "split",
-                json_pack("{s:b, s:o, s:o, s:o, s:I}", "timed", p->timed, "train",
-                          part_to_json(&p->train, p->timed), "valid",
-                          part_to_json(&p->valid, p->timed), "test",
-                          part_to_json(&p->test, p->timed), "left_out", (json_int_t)p->purged)) &&
-            put(m, "data",
-                json_pack("{s:s, s:I, s:I, s:s, s:s, s:o, s:f}", "source", p->source, "rows",
-                          (json_int_t)p->data_rows, "repaired_rows",
-                          (json_int_t)p->repaired_rows, "sha256", p->digest, "valid_sha256",
-                          p->valid_digest, "class_counts", counts_to_json(p->class_counts, k),
-                          "train_mean", p->train_mean)) &&
-            put(m, "fit", fit_to_json(&p->fit)) && put(m, "warnings", json_incref(p->warnings));
+  bool ok =
+      m && put(m, "options", manifest_options(&p->config)) &&
+      put(m, "learner",
+          json_pack("{s:s, s:o, s:I}", "name", p->ops->name, "options",
+                    opt_to_json(p->ops->options, p->ops->n_options, p->learner_config), "context",
+                    (json_int_t)p->context)) &&
+      put(m, "features", names_to_json(p->feature_names, p->shape.n_features)) &&
+      put(m, "dropped_features", json_incref(p->dropped)) &&
+      put(m, "classes", names_to_json(p->class_names, k)) &&
+      put(m, "dead_band", json_number_or_null(p->dead_band)) &&
+      put(m, "roles", json_string(p->roles)) && put(m, "inputs", inputs_to_json(p)) &&
+      put(m, "scaler",
+          json_pack("{s:b, s:f, s:f, s:f}", "used", p->scaled, "clip", (double)p->scaler.clip,
+                    "value_center", p->value_center, "value_scale", p->value_scale)) &&
+      put(m, "calibration",
+          json_pack("{s:I, s:f, s:f, s:f, s:f, s:o}", "rows", (json_int_t)p->calibration_rows,
+                    "temperature", p->temperature, "target", PIPELINE_TARGET, "threshold",
+                    p->threshold, "directional_threshold", p->directional_threshold, "conformal",
+                    json_number_or_null(p->conformal))) &&
+      put(m, "split",
+          json_pack("{s:b, s:o, s:o, s:o, s:I}", "timed", p->timed, "train",
+                    part_to_json(&p->train, p->timed), "valid", part_to_json(&p->valid, p->timed),
+                    "test", part_to_json(&p->test, p->timed), "left_out", (json_int_t)p->purged)) &&
+      put(m, "data",
+          json_pack("{s:s, s:I, s:I, s:s, s:s, s:o, s:f}", "source", p->source, "rows",
+                    (json_int_t)p->data_rows, "repaired_rows", (json_int_t)p->repaired_rows,
+                    "sha256", p->digest, "valid_sha256", p->valid_digest, "class_counts",
+                    counts_to_json(p->class_counts, k), "train_mean", p->train_mean)) &&
+      put(m, "fit", fit_to_json(&p->fit)) && put(m, "warnings", json_incref(p->warnings));
   if (!ok) {
     json_decref(m);
     return fail_memory(err, 4096);
@@ -308,8 +305,10 @@ static garam_status parse_calibration(pipeline *p, const json_t *m, const char *
   TRY(json_get_object(&s, m, "scaler", where, err));
   TRY(json_get_bool(&p->scaled, s, "used", where, err));
   if (p->scaled != p->ops->wants_scaled)
-    return fail(err, GARAM_MISMATCH, "%s: \"%s\" of this version %s scaled inputs, the file's does "
-                "not agree", where, p->ops->name, p->ops->wants_scaled ? "wants" : "wants no");
+    return fail(err, GARAM_MISMATCH,
+                "%s: \"%s\" of this version %s scaled inputs, the file's does "
+                "not agree",
+                where, p->ops->name, p->ops->wants_scaled ? "wants" : "wants no");
   double clip;
   TRY(parse_f64(&clip, s, "clip", 0, 1e6, where, err));
   p->scaler.clip = (float)clip;
@@ -323,8 +322,8 @@ static garam_status parse_calibration(pipeline *p, const json_t *m, const char *
   conformal = json_object_get(c, "conformal");
   p->conformal = INFINITY;
   if (json_is_null(conformal) && p->shape.task == TASK_REGRESSION) return GARAM_OK;
-  return parse_f64(&p->conformal, c, "conformal", 0,
-                   p->shape.task == TASK_REGRESSION ? DBL_MAX : 1, where, err);
+  return parse_f64(&p->conformal, c, "conformal", 0, p->shape.task == TASK_REGRESSION ? DBL_MAX : 1,
+                   where, err);
 }
 
 static garam_status parse_part(part *out, const json_t *split, const char *key, const char *where,

@@ -25,8 +25,7 @@ static garam_status take_features(dataset *d, const bars *b, feature_matrix *m, 
   for (size_t i = 0; i < n; i++) {
     d->series_begin[i] = (uint32_t)(i < warmup ? i : warmup);
     bool any = false;
-    for (size_t j = 0; j < m->n_features && !any; j++)
-      any = !isnan(d->x[i * m->n_features + j]);
+    for (size_t j = 0; j < m->n_features && !any; j++) any = !isnan(d->x[i * m->n_features + j]);
     d->usable[i] = i >= warmup && any;
   }
   if (!b->time) return GARAM_OK;
@@ -114,8 +113,8 @@ static size_t training_rows(const fold *f, size_t n_rows) {
   return n_rows;
 }
 
-garam_status market_prepare(dataset **out, fold *split, pipeline *p, const table *t,
-                            bool all_train, garam_error *err) {
+garam_status market_prepare(dataset **out, fold *split, pipeline *p, const table *t, bool all_train,
+                            garam_error *err) {
   bars *b = NULL;
   feature_matrix *m = NULL;
   labels *l = NULL;

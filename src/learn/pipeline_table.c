@@ -84,8 +84,10 @@ static garam_status find_classes(pipeline *p, const table *t, const column *c, g
   } else {
     TRY(distinct_numbers(&numbers, &n, t, c, err));
     if (n > MOST_CLASSES) {
-      status = fail(err, GARAM_INVALID, "%s: target \"%s\" has %zu different numbers; for values "
-                    "that are not classes give --task regression", t->source, c->name, n);
+      status = fail(err, GARAM_INVALID,
+                    "%s: target \"%s\" has %zu different numbers; for values "
+                    "that are not classes give --task regression",
+                    t->source, c->name, n);
       goto done;
     }
     names = mem_array(n + 1, sizeof *names);
@@ -101,14 +103,18 @@ static garam_status find_classes(pipeline *p, const table *t, const column *c, g
     }
   }
   if (n < 2) {
-    status = fail(err, GARAM_INVALID, "%s: target \"%s\" has %s%s%s: there is nothing to tell "
-                  "apart", t->source, c->name, n ? "one class only (\"" : "no class",
-                  n ? names[0] : "", n ? "\")" : "");
+    status = fail(err, GARAM_INVALID,
+                  "%s: target \"%s\" has %s%s%s: there is nothing to tell "
+                  "apart",
+                  t->source, c->name, n ? "one class only (\"" : "no class", n ? names[0] : "",
+                  n ? "\")" : "");
     goto done;
   }
   if (p->shape.task == TASK_BINARY && n != 2) {
-    status = fail(err, GARAM_INVALID, "%s: --task binary needs a target of two classes; \"%s\" has "
-                  "%zu", t->source, c->name, n);
+    status = fail(err, GARAM_INVALID,
+                  "%s: --task binary needs a target of two classes; \"%s\" has "
+                  "%zu",
+                  t->source, c->name, n);
     goto done;
   }
   if (n > MOST_CLASSES) {
@@ -139,8 +145,10 @@ static garam_status fill_classes(dataset *d, const pipeline *p, const table *t, 
     const char *text = cell_text(buffer, c, i);
     d->y[i] = text ? class_of(p, text) : -1;
     if (text && d->y[i] < 0)
-      return fail(err, GARAM_MISMATCH, "%s:%llu: target \"%s\" is \"%s\", a class that the model "
-                  "does not know", t->source, (unsigned long long)table_line(t, i), c->name, text);
+      return fail(err, GARAM_MISMATCH,
+                  "%s:%llu: target \"%s\" is \"%s\", a class that the model "
+                  "does not know",
+                  t->source, (unsigned long long)table_line(t, i), c->name, text);
   }
   return GARAM_OK;
 }
@@ -162,11 +170,13 @@ static garam_status fill_times(dataset *d, const table *t, garam_error *err) {
   if (!d->known_at || !d->label_end) return fail_memory(err, bytes);
   for (size_t i = 0; i < t->n_rows; i++) {
     if (c->i64[i] == COLUMN_I64_MISSING)
-      return fail(err, GARAM_INVALID, "%s:%llu: the time \"%s\" is missing (--time-column none "
-                  "takes the rows without a time)", t->source,
-                  (unsigned long long)table_line(t, i), c->name);
+      return fail(err, GARAM_INVALID,
+                  "%s:%llu: the time \"%s\" is missing (--time-column none "
+                  "takes the rows without a time)",
+                  t->source, (unsigned long long)table_line(t, i), c->name);
     if (i > 0 && c->i64[i] < c->i64[i - 1])
-      return fail(err, GARAM_INVALID, "%s:%llu: the time \"%s\" is before that of the row above; "
+      return fail(err, GARAM_INVALID,
+                  "%s:%llu: the time \"%s\" is before that of the row above; "
                   "--repair sort orders the rows, --time-column none takes them without a time",
                   t->source, (unsigned long long)table_line(t, i), c->name);
   }
@@ -209,8 +219,8 @@ static garam_status read_weights(float *out, size_t n_rows, const char *path, ga
       float w = strtof(line, &end);
       used = 0;
       if (*end != 0 && *end != ' ' && *end != '\t') {
-        status = fail(err, GARAM_PARSE, "%s:%zu: expected one number, found \"%s\"", path, n + 1,
-                      line);
+        status =
+            fail(err, GARAM_PARSE, "%s:%zu: expected one number, found \"%s\"", path, n + 1, line);
         goto done;
       }
       TRY_GOTO(done, check_weight(w, path, n, err));
@@ -280,8 +290,10 @@ static garam_status add_category(pipeline *p, const column *c, row_set train, ga
     n++;
   }
   if (n > CODE_NAMES || (n > ONE_HOT_NAMES && n > train.n / 2)) {
-    status = pipeline_warn(p, err, "column \"%s\" is left out: %zu different texts in %zu training "
-                           "rows say too little", c->name, n, train.n);
+    status = pipeline_warn(p, err,
+                           "column \"%s\" is left out: %zu different texts in %zu training "
+                           "rows say too little",
+                           c->name, n, train.n);
     goto done;
   }
   qsort(names, n, sizeof *names, compare_names);
@@ -362,8 +374,7 @@ static float input_value(const input *in, const column *c, size_t row, size_t k)
 }
 
 /* Fills the features in use: p->feature_names is a subset of what the inputs give, in order. */
-static garam_status fill_features(dataset *d, const pipeline *p, const table *t,
-                                  garam_error *err) {
+static garam_status fill_features(dataset *d, const pipeline *p, const table *t, garam_error *err) {
   size_t width = d->n_features, j = 0;
   for (size_t i = 0; i < p->n_inputs && j < width; i++) {
     const input *in = &p->inputs[i];
@@ -375,12 +386,16 @@ static garam_status fill_features(dataset *d, const pipeline *p, const table *t,
       mem_free(name);
       if (!used) continue;
       if (at < 0)
-        return fail(err, GARAM_MISMATCH, "%s: the feature \"%s\" of the model is missing: there is "
-                    "no column \"%s\"", t->source, p->feature_names[j], in->column);
+        return fail(err, GARAM_MISMATCH,
+                    "%s: the feature \"%s\" of the model is missing: there is "
+                    "no column \"%s\"",
+                    t->source, p->feature_names[j], in->column);
       const column *c = &t->columns[at];
       if (in->kind == INPUT_NUMBER && c->type == COLUMN_CATEGORY)
-        return fail(err, GARAM_MISMATCH, "%s: the feature \"%s\" of the model is a number, the "
-                    "column is text", t->source, p->feature_names[j]);
+        return fail(err, GARAM_MISMATCH,
+                    "%s: the feature \"%s\" of the model is a number, the "
+                    "column is text",
+                    t->source, p->feature_names[j]);
       for (size_t row = 0; row < t->n_rows; row++)
         d->x[row * width + j] = input_value(in, c, row, k);
       j++;
@@ -407,8 +422,8 @@ garam_status table_dataset(dataset **out, const pipeline *p, const table *t, boo
   dataset *d = NULL;
   garam_status status;
   *out = NULL;
-  TRY_GOTO(done, dataset_new(&d, p->shape.task, t->n_rows, p->shape.n_features,
-                             p->shape.n_classes, err));
+  TRY_GOTO(done,
+           dataset_new(&d, p->shape.task, t->n_rows, p->shape.n_features, p->shape.n_classes, err));
   TRY_GOTO(done, names_copy(&d->feature_names, p->feature_names, d->n_features, err));
   if (d->n_classes > 0)
     TRY_GOTO(done, names_copy(&d->class_names, p->class_names, (size_t)d->n_classes, err));
@@ -430,8 +445,7 @@ garam_status table_prepare(dataset **out, fold *split, pipeline *p, const table 
   *out = NULL;
   TRY(find_target(&target, p, t, err));
   if (target == t->time_column)
-    return fail(err, GARAM_INVALID, "%s: --target \"%s\" is the time", t->source,
-                p->config.target);
+    return fail(err, GARAM_INVALID, "%s: --target \"%s\" is the time", t->source, p->config.target);
   if (p->shape.task != TASK_REGRESSION) TRY(find_classes(p, t, &t->columns[target], err));
   /* Targets and times are enough to split; then features, from training rows only. */
   TRY_GOTO(done, dataset_new(&d, p->shape.task, t->n_rows, 0, p->shape.n_classes, err));
@@ -444,8 +458,8 @@ garam_status table_prepare(dataset **out, fold *split, pipeline *p, const table 
   TRY_GOTO(done, name_features(p, err));
   size_t n = p->shape.n_features, cells;
   if (n == 0) {
-    status = fail(err, GARAM_INVALID, "%s: no column is left for features beside the target",
-                  t->source);
+    status =
+        fail(err, GARAM_INVALID, "%s: no column is left for features beside the target", t->source);
     goto done;
   }
   mem_free(d->x);

@@ -58,8 +58,7 @@ static pipeline *fit(const table *t, const pipeline_config *config, int window) 
   linear_config c = linear_defaults();
   fit_summary summary;
   c.window = window;
-  garam_status status =
-      pipeline_fit(&p, t, NULL, config, &linear_ops, &c, NULL, &summary, &err);
+  garam_status status = pipeline_fit(&p, t, NULL, config, &linear_ops, &c, NULL, &summary, &err);
   if (status != GARAM_OK) fail_msg("%s", err.message);
   assert_true(summary.epochs > 0 && summary.train_loss);
   fit_summary_deinit(&summary);
@@ -544,8 +543,7 @@ static void test_manifest(void **state) {
     json_t *object = cases[i].object ? json_object_get(p->manifest, cases[i].object) : p->manifest;
     assert_non_null(json_object_get(object, cases[i].key));
     if (cases[i].value)
-      json_object_set_new(object, cases[i].key,
-                          json_loads(cases[i].value, JSON_DECODE_ANY, NULL));
+      json_object_set_new(object, cases[i].key, json_loads(cases[i].value, JSON_DECODE_ANY, NULL));
     else json_object_del(object, cases[i].key);
     assert_int_equal(pipeline_save(p, path, &err), GARAM_OK);
     if (pipeline_load(&q, path, &err) == GARAM_OK) fail_msg("case %zu was read", i);
@@ -579,8 +577,8 @@ static void test_warm(void **state) {
   assert_int_equal(pipeline_predict_windows(p, x, begin, BATCH, out, NULL), GARAM_OK);
   uint64_t before = mem_count();
   for (int i = 0; i < BATCH; i++) {
-    assert_int_equal(
-        pipeline_predict_windows(p, x + (size_t)i * width, begin + i, 1, one, NULL), GARAM_OK);
+    assert_int_equal(pipeline_predict_windows(p, x + (size_t)i * width, begin + i, 1, one, NULL),
+                     GARAM_OK);
     assert_memory_equal(one, out + 3 * i, sizeof one);
   }
   assert_int_equal(pipeline_predict_windows(p, x, begin, BATCH, out, NULL), GARAM_OK);
@@ -680,18 +678,12 @@ static void test_no_memory_fit(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_market),
-      cmocka_unit_test(test_no_look_ahead),
-      cmocka_unit_test(test_threads),
-      cmocka_unit_test(test_plain),
-      cmocka_unit_test(test_plain_regression),
-      cmocka_unit_test(test_weights),
-      cmocka_unit_test(test_bad_input),
-      cmocka_unit_test(test_damage),
-      cmocka_unit_test(test_manifest),
-      cmocka_unit_test(test_warm),
-      cmocka_unit_test(test_no_memory),
-      cmocka_unit_test(test_no_memory_fit),
+      cmocka_unit_test(test_market),           cmocka_unit_test(test_no_look_ahead),
+      cmocka_unit_test(test_threads),          cmocka_unit_test(test_plain),
+      cmocka_unit_test(test_plain_regression), cmocka_unit_test(test_weights),
+      cmocka_unit_test(test_bad_input),        cmocka_unit_test(test_damage),
+      cmocka_unit_test(test_manifest),         cmocka_unit_test(test_warm),
+      cmocka_unit_test(test_no_memory),        cmocka_unit_test(test_no_memory_fit),
   };
   return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -13,8 +13,8 @@ extern const char *const scaler_names[]; /* NULL at the end */
 
 typedef struct scaler {
   size_t n;
-  float clip;                /* 0: not cut */
-  float *center, *inverse;   /* (n); inverse 0 where nothing varies */
+  float clip;              /* 0: not cut */
+  float *center, *inverse; /* (n); inverse 0 where nothing varies */
 } scaler;
 
 garam_status scaler_fit(scaler *out, scaler_kind kind, double clip, const dataset *d, row_set rows,

@@ -1,9 +1,9 @@
 /* Does a column peek? Every numeric column and feature is set beside what was to come.
  *
  * What comes next is partly foretold by what was: the part of the next returns that the last
- * AUDIT_LAGS returns and the price's level do not explain linearly is news. So both the next returns and the column
- * are taken less their regression on those, and the share of the news that the column
- * explains (R^2 of the residuals) is compared with a bound:
+ * AUDIT_LAGS returns and the price's level do not explain linearly is news. So both the next
+ * returns and the column are taken less their regression on those, and the share of the news that
+ * the column explains (R^2 of the residuals) is compared with a bound:
  *
  *   - A column that holds the next close, return, sign, or an average or oscillator reaching past
  *     its row explains most of the news of some horizon: 0.3 to 1.
@@ -15,9 +15,9 @@
  * market that is more predictable from its past may well be more predictable from its columns.
  * So a column that is the next return under noise of up to three times (book: twice) the
  * return's deviation is caught; under more, it is not told from a good predictor by this screen.
- * What garam computes itself is checked to the bit by audit_recompute. The p-value comes from circular shifts of the news
- * against the column, which keep both series' own memory (Politis and Romano 1992), times the
- * number of comparisons made (Bonferroni). */
+ * What garam computes itself is checked to the bit by audit_recompute. The p-value comes from
+ * circular shifts of the news against the column, which keep both series' own memory (Politis and
+ * Romano 1992), times the number of comparisons made (Bonferroni). */
 #include "market/market.h"
 
 #include "base/mem.h"
@@ -35,7 +35,7 @@ enum {
   AUDIT_STEPS = 10,                  /* rows ahead */
   AUDIT_SHIFTS = 199,
   AUDIT_MIN_ROWS = 100,
-  AUDIT_MAX_ROWS = 32768,            /* the last ones: more would only take longer */
+  AUDIT_MAX_ROWS = 32768, /* the last ones: more would only take longer */
 };
 static const int horizons[] = {1, 2, 3, 5, 10};
 enum { N_HORIZONS = 5 };
@@ -45,13 +45,13 @@ static const double bar_bound = 0.1, book_bound = 0.2, size_bound = 0.4, max_p =
 
 /* One series to foretell: its lags as regressors, its news ahead. */
 typedef struct target {
-  size_t n;                     /* rows; row i is `first + i` of the bars */
-  double *lags;                 /* (n, AUDIT_REGRESSORS) */
+  size_t n;                                          /* rows; row i is `first + i` of the bars */
+  double *lags;                                      /* (n, AUDIT_REGRESSORS) */
   double factor[AUDIT_REGRESSORS][AUDIT_REGRESSORS]; /* Cholesky of lags' lags + ridge */
-  double *news[N_HORIZONS];     /* residuals of sums over the horizons */
-  double news_norm[N_HORIZONS]; /* root of the sum of squares */
-  double foretold[N_HORIZONS];  /* R^2 of the lags alone */
-  double *step[AUDIT_STEPS];    /* residuals of single rows ahead */
+  double *news[N_HORIZONS];                          /* residuals of sums over the horizons */
+  double news_norm[N_HORIZONS];                      /* root of the sum of squares */
+  double foretold[N_HORIZONS];                       /* R^2 of the lags alone */
+  double *step[AUDIT_STEPS];                         /* residuals of single rows ahead */
   double step_norm[AUDIT_STEPS];
 } target;
 
@@ -212,7 +212,7 @@ static double shift_p(const double *x, const double *news, size_t n, uint64_t se
 
 /* One column under test. */
 typedef struct suspect {
-  const column *raw;          /* or: */
+  const column *raw; /* or: */
   const feature_matrix *m;
   size_t feature;
 } suspect;
@@ -252,9 +252,9 @@ typedef struct audit_job {
   const target *moves, *sizes; /* returns, and their absolute values */
   double bound;                /* of R^2 with returns */
   uint64_t seed;
-  leak *leaks;                 /* (n_suspects) */
+  leak *leaks; /* (n_suspects) */
   bool *found;
-  atomic_bool failed;          /* no memory */
+  atomic_bool failed; /* no memory */
 } audit_job;
 
 enum { FORM_LEVEL, FORM_CHANGE, N_FORMS };
@@ -287,7 +287,7 @@ static void examine_suspect(audit_job *job, size_t at, double *loaded, double *x
       *l = (leak){.shift = f.shift, .score = f.r2, .p = fmin(p, 1)};
       snprintf(l->column, sizeof l->column, "%s", suspect_name(s));
       snprintf(l->kind, sizeof l->kind, "%s",
-               f.r2 < 0.9               ? "peeks"
+               f.r2 < 0.9                    ? "peeks"
                : form == FORM_LEVEL && !size ? "copies-target"
                                              : "near-perfect");
     }
@@ -324,8 +324,7 @@ static garam_status gather(suspect **out, size_t *n_out, const bars *b, const fe
   return GARAM_OK;
 }
 
-static garam_status screen(audit_job *job, leak *out, size_t n, size_t *n_found,
-                           garam_error *err) {
+static garam_status screen(audit_job *job, leak *out, size_t n, size_t *n_found, garam_error *err) {
   job->leaks = mem_array(job->n_suspects + 1, sizeof *job->leaks);
   job->found = mem_array(job->n_suspects + 1, sizeof *job->found);
   garam_status status = GARAM_OK;

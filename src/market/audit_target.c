@@ -31,9 +31,9 @@ typedef struct ranked {
 typedef struct screen {
   const table *t;
   const column *target;
-  size_t n;           /* rows where both are known */
-  ranked *x, *y;      /* (n_rows) */
-  size_t *count;      /* (n_rows): rows of one value of x and one class */
+  size_t n;      /* rows where both are known */
+  ranked *x, *y; /* (n_rows) */
+  size_t *count; /* (n_rows): rows of one value of x and one class */
 } screen;
 
 static int by_value(const void *a, const void *b) {

@@ -61,11 +61,11 @@ static const struct {
   const char *how;
   int shift; /* 0: not checked */
 } peeks[] = {
-    {"next_close", 1},          {"next_close_scaled", 1}, {"next_high", 1},
-    {"next_return", 1},         {"next_return_noise_1", 1}, {"next_return_noise_2", 1},
-    {"next_sign", 1},           {"next_class", 1},        {"next_size", 1},
-    {"return_in_two", 2},       {"centred_3", 1},         {"centred_5_gap", 2},
-    {"centred_21", 0},          {"mean_of_next_5", 0},    {"stochastic_shifted", 1},
+    {"next_close", 1},       {"next_close_scaled", 1},   {"next_high", 1},
+    {"next_return", 1},      {"next_return_noise_1", 1}, {"next_return_noise_2", 1},
+    {"next_sign", 1},        {"next_class", 1},          {"next_size", 1},
+    {"return_in_two", 2},    {"centred_3", 1},           {"centred_5_gap", 2},
+    {"centred_21", 0},       {"mean_of_next_5", 0},      {"stochastic_shifted", 1},
     {"momentum_shifted", 1},
 };
 
@@ -87,7 +87,8 @@ static void every_way_to_peek_is_caught(void **state) {
     int64_t rows;
   } markets[] = {{1, 0, 3000}, {1, 0, 800}, {3, 0.5, 3000}};
   for (size_t k = 0; k < COUNT_OF(markets); k++) {
-    table *t = fixture_market(markets[k].rows, 4, markets[k].regimes, markets[k].momentum, NULL, NULL);
+    table *t =
+        fixture_market(markets[k].rows, 4, markets[k].regimes, markets[k].momentum, NULL, NULL);
     add_peeks(t);
     size_t n = audit(t), missing = 0;
     for (size_t p = 0; p < COUNT_OF(peeks); p++) {
@@ -114,7 +115,8 @@ static void honest_columns_are_left_alone(void **state) {
   (void)state;
   for (int64_t seed = 1; seed <= 8; seed++) {
     double momentum = (double)(seed % 4) * 0.5;
-    table *t = fixture_market(seed % 2 ? 700 : 3000, seed, momentum > 0 ? 3 : 1, momentum, NULL, NULL);
+    table *t =
+        fixture_market(seed % 2 ? 700 : 3000, seed, momentum > 0 ? 3 : 1, momentum, NULL, NULL);
     const double *c = fixture_column(t, "close");
     double *lagged = fixture_column(t, "lagged"), *noise = fixture_column(t, "noise"),
            *walk = fixture_column(t, "walk"), *row = fixture_column(t, "row"),
@@ -132,8 +134,8 @@ static void honest_columns_are_left_alone(void **state) {
     }
     size_t n = audit(t);
     for (size_t i = 0; i < n; i++)
-      fail_msg("seed %d: false alarm: %s, %s, %.3f, p %g", (int)seed, leaks[i].column, leaks[i].kind,
-               leaks[i].score, leaks[i].p);
+      fail_msg("seed %d: false alarm: %s, %s, %.3f, p %g", (int)seed, leaks[i].column,
+               leaks[i].kind, leaks[i].score, leaks[i].p);
     table_free(t);
   }
 }
@@ -141,9 +143,9 @@ static void honest_columns_are_left_alone(void **state) {
 /* Three peeks are added to each, and they are all that is found. */
 static void real_markets_have_no_other_leaks(void **state) {
   (void)state;
-  static const char *const files[] = {
-      "bars/eurusd-1h.csv.gz", "bars/spy-1h.csv.gz", "bars/btcusd-1m.csv.gz",
-      "book/shfe-rb2510-20250605.csv.gz", "daily/stocknet/AAPL.csv", "daily/stocknet/GMRE.csv"};
+  static const char *const files[] = {"bars/eurusd-1h.csv.gz",   "bars/spy-1h.csv.gz",
+                                      "bars/btcusd-1m.csv.gz",   "book/shfe-rb2510-20250605.csv.gz",
+                                      "daily/stocknet/AAPL.csv", "daily/stocknet/GMRE.csv"};
   for (size_t i = 0; i < COUNT_OF(files); i++) {
     table *t = fixture_real(files[i]);
     if (!t) skip();

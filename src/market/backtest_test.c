@@ -19,8 +19,8 @@ static backtest_report run(const bars *b, const uint32_t *rows, const double *po
 static void by_hand(void **state) {
   (void)state;
   const char *names[] = {"time", "open", "high", "low", "close"};
-  double values[] = {0, 10, 10, 10, 10, 3600, 20, 30, 20, 30, 7200, 30, 40, 30, 40,
-                     10800, 50, 50, 45, 45};
+  double values[] = {0,    10, 10, 10, 10, 3600,  20, 30, 20, 30,
+                     7200, 30, 40, 30, 40, 10800, 50, 50, 45, 45};
   table *t = fixture_table(names, 5, 4, values);
   bars *b = fixture_bars(t);
   uint32_t *rows = all_rows(4);
@@ -219,15 +219,15 @@ static void refuses_bad_decisions(void **state) {
     size_t n;
     const char *message;
   } cases[] = {
-      {{1, 2, 3}, {0, 2, 0}, 3, "position 2"},  {{1, 2, 3}, {0, NAN, 0}, 3, "nan"},
-      {{1, 1, 3}, {0, 0, 0}, 3, "ascending"},   {{1, 2, 50}, {0, 0, 0}, 3, "50"},
+      {{1, 2, 3}, {0, 2, 0}, 3, "position 2"},   {{1, 2, 3}, {0, NAN, 0}, 3, "nan"},
+      {{1, 1, 3}, {0, 0, 0}, 3, "ascending"},    {{1, 2, 50}, {0, 0, 0}, 3, "50"},
       {{1, 2, 3}, {0, 0, 0}, 1, "at least two"},
   };
   for (size_t i = 0; i < COUNT_OF(cases); i++) {
     backtest_report r;
-    assert_int_equal(backtest_run(&r, b, cases[i].rows, cases[i].position, cases[i].n, &no_costs, 1,
-                                  &err),
-                     GARAM_INVALID);
+    assert_int_equal(
+        backtest_run(&r, b, cases[i].rows, cases[i].position, cases[i].n, &no_costs, 1, &err),
+        GARAM_INVALID);
     if (!strstr(err.message, cases[i].message)) fail_msg("case %zu: %s", i, err.message);
     assert_null(r.equity);
   }

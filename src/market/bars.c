@@ -34,9 +34,9 @@ static const char *const bar_names[N_BAR] = {"open", "high", "low", "close"};
 
 /* Columns of the table by role; -1 is absent. */
 typedef struct role_map {
-  int bar[N_BAR];              /* trades */
+  int bar[N_BAR]; /* trades */
   int adjusted, mid, last, price, volume, volume_change;
-  int quote[N_SIDES][N_BAR];   /* bid_open ... ask_close */
+  int quote[N_SIDES][N_BAR]; /* bid_open ... ask_close */
   int level[N_SIDES][BARS_MAX_LEVELS], level_size[N_SIDES][BARS_MAX_LEVELS];
   int zero_level[N_SIDES], zero_level_size[N_SIDES]; /* books that count from 0 */
 } role_map;
@@ -64,8 +64,8 @@ static void take_book_role(role_map *map, const char *name, int at) {
   static const char *const sides[] = {"bestbid", "bid", "bestask", "ask", "bestoffer", "offer"};
   static const int side_of[] = {SIDE_BID, SIDE_BID, SIDE_ASK, SIDE_ASK, SIDE_ASK, SIDE_ASK};
   static const char *const prices[] = {"price", "px", "p", "", NULL};
-  static const char *const sizes[] = {"size",   "sz",  "quantity", "qty",    "volume",
-                                      "vol",    "q",   "v",        "amount", "amt", NULL};
+  static const char *const sizes[] = {"size", "sz", "quantity", "qty", "volume", "vol",
+                                      "q",    "v",  "amount",   "amt", NULL};
   const char *rest = NULL;
   int side = 0;
   for (size_t i = 0; i < COUNT_OF(sides) && !rest; i++) {
@@ -105,8 +105,8 @@ static void take_book_role(role_map *map, const char *name, int at) {
 static void take_role(role_map *map, const char *column_name, int at) {
   static const char *const adjusted[] = {"adjclose", "adjustedclose", "closeadj", NULL};
   static const char *const volumes[] = {"volume", "vol", "tickvolume", "basevolume", "v", NULL};
-  static const char *const changes[] = {"volumechg", "volumechange", "volumedelta", "volumediff",
-                                        "tradedvolume", NULL};
+  static const char *const changes[] = {"volumechg",  "volumechange", "volumedelta",
+                                        "volumediff", "tradedvolume", NULL};
   char name[64];
   simplify(name, column_name);
   for (int i = 0; i < N_BAR; i++)
@@ -154,8 +154,8 @@ static void note_role(bars *b, const char *role, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 static void note_role(bars *b, const char *role, const char *format, ...) {
   size_t used = strlen(b->role_names);
-  int n = snprintf(b->role_names + used, sizeof b->role_names - used, "%s%s=", used ? ", " : "",
-                   role);
+  int n =
+      snprintf(b->role_names + used, sizeof b->role_names - used, "%s%s=", used ? ", " : "", role);
   if (n < 0 || (size_t)n >= sizeof b->role_names - used) return;
   used += (size_t)n;
   va_list args;
@@ -292,18 +292,20 @@ static garam_status open_snapshots(bars *b, const bars_config *config, garam_err
   for (size_t i = 0; i < b->n_rows; i++) {
     bool bid = is_price(b->bid[i]), ask = is_price(b->ask[i]);
     if (!bid && !ask)
-      return fail(err, GARAM_INVALID,
-                  "%s:%llu: row %zu: neither bid nor ask is there; --repair drop-missing leaves out "
-                  "rows with missing values",
-                  b->source->source, (unsigned long long)table_line(b->source, i), i + 1);
+      return fail(
+          err, GARAM_INVALID,
+          "%s:%llu: row %zu: neither bid nor ask is there; --repair drop-missing leaves out "
+          "rows with missing values",
+          b->source->source, (unsigned long long)table_line(b->source, i), i + 1);
     if (bid != ask && n_one_sided++ == 0) first = i;
   }
   if (n_one_sided > 0 && config->one_sided == ONE_SIDED_REFUSE)
-    return fail(err, GARAM_INVALID,
-                "%s:%llu: row %zu: the book has only %s here, as in %zu of %zu rows (a price limit, "
-                "or no quote): there is no mid; --one-sided use takes the side that is there",
-                b->source->source, (unsigned long long)table_line(b->source, first), first + 1,
-                is_price(b->bid[first]) ? "bids" : "asks", n_one_sided, b->n_rows);
+    return fail(
+        err, GARAM_INVALID,
+        "%s:%llu: row %zu: the book has only %s here, as in %zu of %zu rows (a price limit, "
+        "or no quote): there is no mid; --one-sided use takes the side that is there",
+        b->source->source, (unsigned long long)table_line(b->source, first), first + 1,
+        is_price(b->bid[first]) ? "bids" : "asks", n_one_sided, b->n_rows);
   if (n_one_sided == 0) {
     note_role(b, "close", "mid(bid,ask)");
     return mean_of(&b->close, b, b->bid, b->ask, err);
@@ -368,8 +370,8 @@ static garam_status no_price(const table *t, const bars_config *config, garam_er
   size_t used = 0;
   for (size_t i = 0; i < t->n_columns && used < sizeof list - 80; i++) {
     if ((int)i == t->time_column) continue;
-    int n = snprintf(list + used, sizeof list - used, "%s%.60s", used ? ", " : "",
-                     t->columns[i].name);
+    int n =
+        snprintf(list + used, sizeof list - used, "%s%.60s", used ? ", " : "", t->columns[i].name);
     if (n > 0) used += (size_t)n;
   }
   if (config->price[0]) {
@@ -380,8 +382,8 @@ static garam_status no_price(const table *t, const bars_config *config, garam_er
       if (found) near = found;
     }
     return fail(err, GARAM_NOT_FOUND, "%s: no column \"%s\"%s%s%s; there are %s", t->source,
-                config->price, near ? "; did you mean \"" : "", near ? near : "",
-                near ? "\"?" : "", list);
+                config->price, near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "",
+                list);
   }
   return fail(err, GARAM_NOT_FOUND,
               "%s: no price column (close, adj close, mid, last, price, or bid and ask) among %s; "
@@ -410,8 +412,8 @@ static garam_status open_roles(bars *b, const table *t, const bars_config *confi
   if (has_book(&map)) TRY(open_levels(b, &map, err));
   if (chosen >= 0) {
     TRY(open_trade_bars(b, &map, chosen, err));
-    b->snapshots = chosen == map.mid || chosen == map.last || chosen == map.price ||
-                   (b->bid && !trades);
+    b->snapshots =
+        chosen == map.mid || chosen == map.last || chosen == map.price || (b->bid && !trades);
   } else if (has_quote_close(&map) && !trades) {
     TRY(open_quote_bars(b, &map, err));
   } else if (has_book(&map) && !trades) {

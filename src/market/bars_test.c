@@ -52,7 +52,7 @@ static void opens_every_naming(void **state) {
 
 static void quote_bars_are_mids(void **state) {
   (void)state;
-  const char *names[] = {"time",     "bid_open", "bid_high", "bid_low", "bid_close",
+  const char *names[] = {"time",     "bid_open", "bid_high", "bid_low",  "bid_close",
                          "ask_open", "ask_high", "ask_low",  "ask_close"};
   double values[] = {0, 10, 14, 8, 12, 11, 15, 9, 14};
   table *t = fixture_table(names, 9, 1, values);
@@ -139,15 +139,36 @@ static void refuses_with_line_and_reason(void **state) {
     double values[9];
     const char *price, *message[3];
   } cases[] = {
-      {{"time", "close", "x"}, {0, 1, 1, 1, NAN, 1, 2, 1, 1}, "", {"t.csv:3", "missing", "--repair"}},
-      {{"time", "close", "x"}, {0, 1, 1, 1, 0, 1, 2, 1, 1}, "", {"t.csv:3", "\"close\"", "above zero"}},
+      {{"time", "close", "x"},
+       {0, 1, 1, 1, NAN, 1, 2, 1, 1},
+       "",
+       {"t.csv:3", "missing", "--repair"}},
+      {{"time", "close", "x"},
+       {0, 1, 1, 1, 0, 1, 2, 1, 1},
+       "",
+       {"t.csv:3", "\"close\"", "above zero"}},
       {{"time", "close", "x"}, {0, 1, 1, 1, -3, 1, 2, -1, 1}, "", {"t.csv:3", "-3", "2 of 3"}},
-      {{"time", "close", "x"}, {0, 1, 1, 2, 1, 1, 1, 1, 1}, "", {"t.csv:4", "before", "--repair sort"}},
-      {{"time", "close", "x"}, {0, 1, 1, 1, 1, 1, 1, 1, 1}, "", {"t.csv:4", "same time", "--repair deduplicate"}},
+      {{"time", "close", "x"},
+       {0, 1, 1, 2, 1, 1, 1, 1, 1},
+       "",
+       {"t.csv:4", "before", "--repair sort"}},
+      {{"time", "close", "x"},
+       {0, 1, 1, 1, 1, 1, 1, 1, 1},
+       "",
+       {"t.csv:4", "same time", "--repair deduplicate"}},
       {{"time", "x", "y"}, {0, 1, 1, 1, 1, 1, 2, 1, 1}, "", {"no price column", "x, y", "--price"}},
-      {{"time", "close", "x"}, {0, 1, 1, 1, 1, 1, 2, 1, 1}, "clsoe", {"clsoe", "did you mean", "close"}},
-      {{"time", "bid", "ask"}, {0, 1, 2, 1, 0, 2, 2, 1, 2}, "", {"t.csv:3", "only asks", "--one-sided"}},
-      {{"time", "bid", "ask"}, {0, 1, 2, 1, 1, NAN, 2, 1, 0}, "", {"t.csv:3", "only bids", "2 of 3"}},
+      {{"time", "close", "x"},
+       {0, 1, 1, 1, 1, 1, 2, 1, 1},
+       "clsoe",
+       {"clsoe", "did you mean", "close"}},
+      {{"time", "bid", "ask"},
+       {0, 1, 2, 1, 0, 2, 2, 1, 2},
+       "",
+       {"t.csv:3", "only asks", "--one-sided"}},
+      {{"time", "bid", "ask"},
+       {0, 1, 2, 1, 1, NAN, 2, 1, 0},
+       "",
+       {"t.csv:3", "only bids", "2 of 3"}},
       {{"time", "bid", "ask"}, {0, 1, 2, 1, 0, NAN, 2, 1, 2}, "", {"t.csv:3", "neither", "row 2"}},
       {{"high", "low", "close"}, {2, 1, 1, 1, 2, 1, 2, 1, 1}, "", {"t.csv:3", "high 1", "low 2"}},
   };
@@ -232,12 +253,12 @@ static void finds_splits(void **state) {
     size_t n;
     double split;
   } cases[] = {
-      {0.5, 1e6, 1, 1, 2},     {0.51, 1e6, 3, 1, 2},   {1.0 / 7, 1e6, 1, 1, 7},
+      {0.5, 1e6, 1, 1, 2},       {0.51, 1e6, 3, 1, 2},    {1.0 / 7, 1e6, 1, 1, 7},
       {2.0 / 3, 1e6, 1, 1, 1.5}, {18.4, 1e6, 1, 1, 0.05}, {3.02, 1e6, 1, 1, 1 / 3.0},
       {0.5257, 1e6, 1, 1, 0}, /* near, but off by 5 %: a crash */
       {0.5, 2e7, 1, 1, 0},    /* traded like a crash */
       {0.5, 1e6, 60, 1, 0},   /* a hole in the data */
-      {0.97, 1e6, 1, 0, 0},    {1, 1e6, 1, 0, 0},      {0.8, 1e6, 1, 0, 0},
+      {0.97, 1e6, 1, 0, 0},      {1, 1e6, 1, 0, 0},       {0.8, 1e6, 1, 0, 0},
   };
   for (size_t i = 0; i < COUNT_OF(cases); i++) {
     price_jump jump = {0};
@@ -292,9 +313,12 @@ static void finds_the_splits_of_real_shares(void **state) {
 
 static void opens_the_real_files(void **state) {
   (void)state;
-  static const char *const files[] = {
-      "bars/spy-1m.csv.gz",  "bars/nzdusd-1h.csv.gz", "book/shfe-rb2510-20250605.csv.gz",
-      "book/shfe-rb2510-20250606.csv.gz", "daily/stocknet/AAPL.csv", "daily/stocknet/BRK-A.csv"};
+  static const char *const files[] = {"bars/spy-1m.csv.gz",
+                                      "bars/nzdusd-1h.csv.gz",
+                                      "book/shfe-rb2510-20250605.csv.gz",
+                                      "book/shfe-rb2510-20250606.csv.gz",
+                                      "daily/stocknet/AAPL.csv",
+                                      "daily/stocknet/BRK-A.csv"};
   for (size_t i = 0; i < COUNT_OF(files); i++) {
     table *t = fixture_real(files[i]);
     if (!t) skip();

@@ -63,10 +63,10 @@ static bool is_numeric(const column *c) {
 
 /* Does some role read this column? By storage for doubles, by name for converted ones. */
 static bool has_role(const bars *b, const table *t, size_t at) {
-  static const char *const prices[] = {"open", "high", "low",  "close",    "adj close", "adjclose",
-                                       "mid",  "last", "price", "bid_open", "bid_high", "bid_low",
-                                       "bid_close", "ask_open", "ask_high", "ask_low", "ask_close",
-                                       "volume", "vol"};
+  static const char *const prices[] = {
+      "open",     "high",    "low",       "close",    "adj close", "adjclose",  "mid",
+      "last",     "price",   "bid_open",  "bid_high", "bid_low",   "bid_close", "ask_open",
+      "ask_high", "ask_low", "ask_close", "volume",   "vol"};
   const column *c = &t->columns[at];
   const double *const roles[] = {b->open, b->high, b->low,      b->close,   b->volume,
                                  b->bid,  b->ask,  b->bid_size, b->ask_size};
@@ -74,8 +74,8 @@ static bool has_role(const bars *b, const table *t, size_t at) {
   for (size_t i = 0; c->type == COLUMN_F64 && i < COUNT_OF(roles); i++)
     if (roles[i] == c->f64) return true;
   for (int k = 0; c->type == COLUMN_F64 && k < b->n_levels; k++)
-    if (b->level_bid[k] == c->f64 || b->level_ask[k] == c->f64 ||
-        b->level_bid_size[k] == c->f64 || b->level_ask_size[k] == c->f64)
+    if (b->level_bid[k] == c->f64 || b->level_ask[k] == c->f64 || b->level_bid_size[k] == c->f64 ||
+        b->level_ask_size[k] == c->f64)
       return true;
   for (size_t i = 0; i < COUNT_OF(prices); i++)
     if (strcasecmp(c->name, prices[i]) == 0) return true;
@@ -173,8 +173,9 @@ static void compute_rows(void *context, size_t begin, size_t end) {
     const source *s = &c->p->sources[i];
     size_t first = s->feature ? s->feature->look_back - 1 : 0;
     for (size_t t = begin; t < end; t++) {
-      double value = t < first ? NAN : s->feature ? s->feature->at(c->b, t, s->feature)
-                                                  : column_f64(s->raw, t);
+      double value = t < first    ? NAN
+                     : s->feature ? s->feature->at(c->b, t, s->feature)
+                                  : column_f64(s->raw, t);
       float x = (float)value;
       c->x[t * c->p->n + i] = isfinite(x) ? x : NAN;
     }
@@ -212,8 +213,8 @@ static garam_status compute(feature_matrix **out, const bars *b, const plan *p, 
   }
   for (size_t i = 0; i < p->n; i++) {
     const source *s = &p->sources[i];
-    m->names[i] = s->feature ? mem_strdup(s->feature->name)
-                             : mem_format("%s%s", raw_prefix, s->raw->name);
+    m->names[i] =
+        s->feature ? mem_strdup(s->feature->name) : mem_format("%s%s", raw_prefix, s->raw->name);
     if (!m->names[i]) {
       status = fail_memory(err, 64);
       goto done;
@@ -282,8 +283,7 @@ garam_status features_compute_named(feature_matrix **out, const bars *b, char *c
   return status;
 }
 
-garam_status features_look_back(size_t *out, char *const *names, size_t n_names,
-                                garam_error *err) {
+garam_status features_look_back(size_t *out, char *const *names, size_t n_names, garam_error *err) {
   *out = 1;
   for (size_t i = 0; i < n_names; i++) {
     if (strncmp(names[i], raw_prefix, sizeof raw_prefix - 1) == 0) continue;

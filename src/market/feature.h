@@ -8,21 +8,21 @@
 #include "market/market.h"
 
 enum { /* roles that a feature needs */
-  NEEDS_TIME = 1,
-  NEEDS_OHLC = 2,
-  NEEDS_VOLUME = 4,
-  NEEDS_QUOTES = 8,       /* bid and ask */
-  NEEDS_SIZES = 16,       /* and their sizes */
+       NEEDS_TIME = 1,
+       NEEDS_OHLC = 2,
+       NEEDS_VOLUME = 4,
+       NEEDS_QUOTES = 8, /* bid and ask */
+       NEEDS_SIZES = 16, /* and their sizes */
 };
 
 typedef struct feature feature;
 struct feature {
   const char *name;
   unsigned needs;
-  int n_levels;           /* book levels with sizes that it reads; 0 none */
-  size_t look_back;       /* rows read, its own among them */
+  int n_levels;     /* book levels with sizes that it reads; 0 none */
+  size_t look_back; /* rows read, its own among them */
   double (*at)(const bars *b, size_t t, const feature *f); /* NaN: undefined here */
-  int lag, slow;          /* parameters, rows */
+  int lag, slow;                                           /* parameters, rows */
 };
 
 typedef struct feature_family {

@@ -53,10 +53,8 @@ static double pause(const bars *b, size_t t, const feature *f) {
 }
 
 static const feature list[] = {
-    {"day_sin", NEEDS_TIME, 0, 1, day_sin, 0, 0},
-    {"day_cos", NEEDS_TIME, 0, 1, day_cos, 0, 0},
-    {"week_sin", NEEDS_TIME, 0, 1, week_sin, 0, 0},
-    {"week_cos", NEEDS_TIME, 0, 1, week_cos, 0, 0},
+    {"day_sin", NEEDS_TIME, 0, 1, day_sin, 0, 0},   {"day_cos", NEEDS_TIME, 0, 1, day_cos, 0, 0},
+    {"week_sin", NEEDS_TIME, 0, 1, week_sin, 0, 0}, {"week_cos", NEEDS_TIME, 0, 1, week_cos, 0, 0},
     {"pause_20", NEEDS_TIME, 0, 21, pause, 20, 0},
 };
 const feature_family feature_calendar = {

@@ -56,7 +56,8 @@ static void values_are_those_of_the_definitions(void **state) {
   near(value_of(m, "signed_volume_20", at), up / (20 * volume));
   double spread = 0;
   for (size_t i = 131; i <= 150; i++) spread += pow(c[i] - mean, 2) / 20;
-  near(value_of(m, "bollinger_b_20", at), (c[150] - (mean - 2 * sqrt(spread))) / (4 * sqrt(spread)) - 0.5);
+  near(value_of(m, "bollinger_b_20", at),
+       (c[150] - (mean - 2 * sqrt(spread))) / (4 * sqrt(spread)) - 0.5);
   near(value_of(m, "bollinger_width_20", at), 4 * sqrt(spread) / mean);
   /* exponential means as weights; RSI over all of the past: what is cut is below the tolerance
    * that the files state */
@@ -174,7 +175,8 @@ static void nothing_depends_on_the_unit_of_price(void **state) {
     b = fixture_bars(t);
     feature_matrix *scaled = all_features(b);
     for (size_t i = 0; i < m->n_rows * m->n_features; i++)
-      if (!(fabsf(m->x[i] - scaled->x[i]) <= 1e-6f * (1e-3f + fabsf(m->x[i]))) && m->x[i] == m->x[i])
+      if (!(fabsf(m->x[i] - scaled->x[i]) <= 1e-6f * (1e-3f + fabsf(m->x[i]))) &&
+          m->x[i] == m->x[i])
         fail_msg("%s: %g, then %g", m->names[i % m->n_features], (double)m->x[i],
                  (double)scaled->x[i]);
     feature_matrix_free(m);

@@ -86,7 +86,8 @@ FIXTURE table *fixture_book(size_t n_rows, uint64_t seed) {
   expect_ok(table_new(&t, "book.csv", n_rows, &err), &err);
   t->first_line = 2;
   expect_ok(table_add_column(&c, t, "time", COLUMN_TIME, &err), &err);
-  for (size_t i = 0; i < n_rows; i++) c->i64[i] = (int64_t)i * 500000000 + (int64_t)rng_below(&r, 9);
+  for (size_t i = 0; i < n_rows; i++)
+    c->i64[i] = (int64_t)i * 500000000 + (int64_t)rng_below(&r, 9);
   t->time_column = 0;
   double *x[20];
   for (int k = 0; k < 20; k++) {

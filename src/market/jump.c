@@ -6,8 +6,8 @@
 #include <math.h>
 
 /* Shares after for one before. 5:4 and 4:3 are left out: a fall of a fifth is as a rule news. */
-static const double split_ratios[] = {1.5, 2, 2.5, 3, 4, 5,  6,  7,  8,
-                                      10,  15, 20, 25, 30, 40, 50, 100};
+static const double split_ratios[] = {1.5, 2,  2.5, 3,  4,  5,  6,  7,  8,
+                                      10,  15, 20,  25, 30, 40, 50, 100};
 
 enum { JUMP_WINDOW = 40, JUMP_MIN_WINDOW = 5 };
 

@@ -22,7 +22,8 @@ const opt_row label_options[] = {
     {"barrier", OPT_F64, OPT_AT(label_spec, barrier), .def = 0.7, .min = 0.01, .max = 100,
      .help = "barrier width, in units of realised volatility over the horizon"},
     {"volatility-window", OPT_INT, OPT_AT(label_spec, volatility_window), .def = 60, .min = 2,
-     .max = 1000000, .unit = "rows", .help = "past rows that the barrier's volatility is taken from"},
+     .max = 1000000, .unit = "rows",
+     .help = "past rows that the barrier's volatility is taken from"},
     {"smooth-past", OPT_BOOL, OPT_AT(label_spec, smooth_past),
      .help = "smooth labels against the mean of past rows, as in the book literature; leaks"},
     {"regression", OPT_BOOL, OPT_AT(label_spec, regression),
@@ -172,9 +173,7 @@ garam_status labels_compute(labels **out, const bars *b, const label_spec *spec,
     fill_smooth(l, b, h, spec->smooth_past);
     if (spec->smooth_past) snprintf(l->warning, sizeof l->warning, "%s", smooth_warning);
     break;
-  case LABEL_BARRIER:
-    fill_barrier(l, b, h, spec->barrier, (size_t)spec->volatility_window);
-    break;
+  case LABEL_BARRIER: fill_barrier(l, b, h, spec->barrier, (size_t)spec->volatility_window); break;
   }
   if (spec->regression) {
     for (size_t t = 0; t < b->n_rows; t++) l->y[t] = l->y[t] < 0 ? -1 : 0;

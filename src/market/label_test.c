@@ -64,7 +64,9 @@ static void smooth_by_hand(void **state) {
   assert_int_equal(l->y[4], -1);
   assert_true(l->warning[0] == 0);
   labels_free(l);
-  l = label(b, (label_spec){.kind = LABEL_SMOOTH, .horizon = 2, .dead_band = 0.01, .smooth_past = true}, 0);
+  l = label(
+      b, (label_spec){.kind = LABEL_SMOOTH, .horizon = 2, .dead_band = 0.01, .smooth_past = true},
+      0);
   assert_true(fabs(l->value[1] - log(13.0 / 10.5)) < 1e-12);
   assert_int_equal(l->y[0], -1);
   assert_non_null(strstr(l->warning, "leak"));
@@ -173,7 +175,8 @@ static void past_means_leak_on_a_random_walk(void **state) {
   bars *b = fixture_bars(t);
   double share[2];
   for (int past = 0; past < 2; past++) {
-    label_spec spec = {.kind = LABEL_SMOOTH, .horizon = 5, .dead_band = 0, .smooth_past = past == 1};
+    label_spec spec = {
+        .kind = LABEL_SMOOTH, .horizon = 5, .dead_band = 0, .smooth_past = past == 1};
     labels *l = label(b, spec, 0);
     size_t right = 0, n = 0;
     for (size_t i = 5; i + 5 < t->n_rows; i++) {
@@ -203,7 +206,9 @@ static void refuses_what_cannot_be(void **state) {
       {{.horizon = 500, .dead_band = 0.1}, 20, "at least 501"},
       {{.horizon = 0}, 20, "--horizon 0"},
       {{.horizon = 5, .dead_band = -1}, 5, "training rows"},
-      {{.kind = LABEL_BARRIER, .horizon = 5, .barrier = 1, .volatility_window = 60}, 20, "volatility"},
+      {{.kind = LABEL_BARRIER, .horizon = 5, .barrier = 1, .volatility_window = 60},
+       20,
+       "volatility"},
       {{.kind = LABEL_SMOOTH, .horizon = 11, .smooth_past = true}, 20, "at least 22"},
   };
   for (size_t i = 0; i < COUNT_OF(cases); i++) {

@@ -15,27 +15,27 @@ enum { BARS_MAX_LEVELS = 10 };
 typedef struct bars {
   const table *source;
   size_t n_rows;
-  const int64_t *time;       /* as stamped; NULL when the table has no time */
-  int64_t *known_at;         /* when the row is complete: stamp + step for bars stamped at their
-                                start, the stamp itself for snapshots; row number without time */
+  const int64_t *time; /* as stamped; NULL when the table has no time */
+  int64_t *known_at;   /* when the row is complete: stamp + step for bars stamped at their
+                          start, the stamp itself for snapshots; row number without time */
   int64_t step;
-  bool snapshots;            /* a book: rows are moments, not intervals */
+  bool snapshots; /* a book: rows are moments, not intervals */
   const double *open, *high, *low, *close, *volume;
-  const double *bid, *ask;   /* at the row's end; NaN where a side is empty */
+  const double *bid, *ask;           /* at the row's end; NaN where a side is empty */
   const double *bid_open, *ask_open; /* quote bars: at the row's start */
   const double *bid_size, *ask_size; /* best level */
-  int n_levels;              /* book levels beyond and with the best; 0 without a book */
+  int n_levels;                      /* book levels beyond and with the best; 0 without a book */
   const double *level_bid[BARS_MAX_LEVELS], *level_ask[BARS_MAX_LEVELS];
   const double *level_bid_size[BARS_MAX_LEVELS], *level_ask_size[BARS_MAX_LEVELS];
-  size_t n_one_sided;        /* book rows whose close is the only side there is */
-  char role_names[512];      /* "close=Adj Close, volume=Volume": for the record */
-  struct arena *memory;      /* of derived columns */
+  size_t n_one_sided;   /* book rows whose close is the only side there is */
+  char role_names[512]; /* "close=Adj Close, volume=Volume": for the record */
+  struct arena *memory; /* of derived columns */
 } bars;
 
 typedef struct bars_config {
-  char price[64];  /* column to trade; "" finds close, mid, last, price */
-  int stamp;       /* auto, start, end: what a bar's time means */
-  int one_sided;   /* refuse, use: book rows with only bids or only asks (a price limit) */
+  char price[64]; /* column to trade; "" finds close, mid, last, price */
+  int stamp;      /* auto, start, end: what a bar's time means */
+  int one_sided;  /* refuse, use: book rows with only bids or only asks (a price limit) */
 } bars_config;
 extern const opt_row bars_options[];
 extern const size_t bars_n_options;
@@ -50,8 +50,8 @@ void bars_free(bars *b);
 
 typedef struct price_jump {
   size_t row;
-  double ratio;       /* open after / close before */
-  double split;       /* shares after for each before: 2 for 2:1, 0.05 for 1:20; else 0 */
+  double ratio; /* open after / close before */
+  double split; /* shares after for each before: 2 for 2:1, 0.05 for 1:20; else 0 */
 } price_jump;
 /* Jumps that look like unadjusted splits (jump.c): the opening gap is large beside the usual
  * move of that series, at an overnight gap, near p:q, and not traded like a crash. A jump that is
@@ -63,9 +63,9 @@ size_t bars_find_jumps(price_jump *out, size_t n, const bars *b);
 
 /* A family of features is one record in one file (feature_*.c), listed in feature_families. */
 typedef struct feature_spec {
-  char families[256];    /* "returns,volatility,..." or "auto" or "all" */
-  int max_lag;           /* longest look back, rows */
-  bool raw_columns;      /* numeric columns without a role are features as well */
+  char families[256]; /* "returns,volatility,..." or "auto" or "all" */
+  int max_lag;        /* longest look back, rows */
+  bool raw_columns;   /* numeric columns without a role are features as well */
 } feature_spec;
 extern const opt_row feature_options[];
 extern const size_t feature_n_options;
@@ -73,9 +73,9 @@ extern const size_t feature_n_options;
 typedef struct feature_matrix {
   size_t n_rows, n_features;
   char **names;
-  float *x;              /* (n_rows, n_features); NaN where the look back is not there yet */
-  size_t warmup;         /* rows at the beginning with NaN by look back alone */
-  int64_t *known_at;     /* (n_rows): bars' known_at */
+  float *x;          /* (n_rows, n_features); NaN where the look back is not there yet */
+  size_t warmup;     /* rows at the beginning with NaN by look back alone */
+  int64_t *known_at; /* (n_rows): bars' known_at */
 } feature_matrix;
 garam_status features_compute(feature_matrix **out, const bars *b, const feature_spec *spec,
                               garam_error *err);
@@ -93,28 +93,28 @@ enum { LABEL_DOWN, LABEL_FLAT, LABEL_UP };
 typedef enum label_kind { LABEL_HORIZON, LABEL_BARRIER, LABEL_SMOOTH } label_kind;
 
 typedef struct label_spec {
-  int kind;           /* horizon, barrier, smooth */
-  int horizon;        /* rows ahead (barrier: the vertical one) */
-  double dead_band;   /* < 0: chosen on training rows so that the classes are near thirds; else a
-                         log return below which a move is flat; 0 gives two classes */
-  double barrier;     /* barrier width in units of realised volatility over the horizon */
+  int kind;         /* horizon, barrier, smooth */
+  int horizon;      /* rows ahead (barrier: the vertical one) */
+  double dead_band; /* < 0: chosen on training rows so that the classes are near thirds; else a
+                       log return below which a move is flat; 0 gives two classes */
+  double barrier;   /* barrier width in units of realised volatility over the horizon */
   int volatility_window;
-  bool smooth_past;   /* smooth: against the mean of the last `horizon` rows; leaks, and warns */
-  bool regression;    /* value = log return over the horizon, divided by nothing */
+  bool smooth_past; /* smooth: against the mean of the last `horizon` rows; leaks, and warns */
+  bool regression;  /* value = log return over the horizon, divided by nothing */
 } label_spec;
 extern const opt_row label_options[];
 extern const size_t label_n_options;
 
 typedef struct labels {
   size_t n_rows;
-  int n_classes;      /* 3: down, flat, up; 2: down, up (no move is down); 0: regression */
-  int32_t *y;         /* -1 where the outcome is not known (end of data); regression: 0 or -1 */
-  double *value;      /* log return to the label's end; NaN where unknown */
-  int64_t *end;       /* the time the outcome is known (known_at of the row it ends on);
-                         INT64_MAX where unknown */
-  uint32_t *end_row;  /* UINT32_MAX where unknown */
-  double dead_band;   /* as used; above 0 when chosen, so that it asks for the same again */
-  char warning[256];  /* smooth: what leaks */
+  int n_classes;     /* 3: down, flat, up; 2: down, up (no move is down); 0: regression */
+  int32_t *y;        /* -1 where the outcome is not known (end of data); regression: 0 or -1 */
+  double *value;     /* log return to the label's end; NaN where unknown */
+  int64_t *end;      /* the time the outcome is known (known_at of the row it ends on);
+                        INT64_MAX where unknown */
+  uint32_t *end_row; /* UINT32_MAX where unknown */
+  double dead_band;  /* as used; above 0 when chosen, so that it asks for the same again */
+  char warning[256]; /* smooth: what leaks */
 } labels;
 /* `train_rows`: the rows from which an automatic dead band may be chosen, [0, train_rows). */
 garam_status labels_compute(labels **out, const bars *b, const label_spec *spec, size_t train_rows,
@@ -125,9 +125,9 @@ void labels_free(labels *l);
 
 typedef struct leak {
   char column[64];
-  char kind[24];      /* "peeks", "copies-target", "near-perfect" */
-  int shift;          /* rows into the future that it seems to know */
-  double score;       /* statistic; p-value in p */
+  char kind[24]; /* "peeks", "copies-target", "near-perfect" */
+  int shift;     /* rows into the future that it seems to know */
+  double score;  /* statistic; p-value in p */
   double p;
 } leak;
 /* Screens every numeric column (and computed feature) of the data against future returns: one
@@ -144,26 +144,27 @@ garam_status audit_target(leak *out, size_t n, size_t *n_found, const table *t, 
 garam_status audit_recompute(const table *t, const bars_config *bc, const feature_spec *fs,
                              const label_spec *ls, size_t n_cuts, garam_error *err);
 
-/* ---- backtest.c: what would have been earned -------------------------------------------------- */
+/* ---- backtest.c: what would have been earned --------------------------------------------------
+ */
 
 typedef struct cost_config {
-  double spread;      /* whole spread as a share of price, used where no bid and ask exist */
-  double fee;         /* share of traded value, a side */
-  double slippage;    /* share of traded value, a side */
+  double spread;   /* whole spread as a share of price, used where no bid and ask exist */
+  double fee;      /* share of traded value, a side */
+  double slippage; /* share of traded value, a side */
 } cost_config;
 extern const opt_row cost_options[];
 extern const size_t cost_n_options;
 
 typedef struct backtest_report {
   size_t n_rows;
-  double *equity;        /* (n_rows) strategy, starts at 1 */
-  double *buy_and_hold;  /* (n_rows) net of one entry and one exit */
+  double *equity;       /* (n_rows) strategy, starts at 1 */
+  double *buy_and_hold; /* (n_rows) net of one entry and one exit */
   int64_t *time;
   double net_return, gross_return, buy_and_hold_return; /* shares of the first equity */
-  double costs;             /* in the same units: gross = net + costs */
-  double sharpe;            /* annualised by the rows' own time */
-  double deflated_sharpe;   /* probability that the true Sharpe is above 0 after n_trials
-                               (Bailey & Lopez de Prado 2014) */
+  double costs;                                         /* in the same units: gross = net + costs */
+  double sharpe;                                        /* annualised by the rows' own time */
+  double deflated_sharpe; /* probability that the true Sharpe is above 0 after n_trials
+                             (Bailey & Lopez de Prado 2014) */
   double buy_and_hold_sharpe;
   double max_drawdown, turnover; /* turnover: traded value / mean equity, a year */
   size_t n_trades;
@@ -189,14 +190,14 @@ double backtest_deflated_sharpe(double ratio, size_t n, double skew, double kurt
 typedef struct simulate_config {
   int64_t rows;
   int64_t seed;
-  int regimes;           /* 1: no regimes; hidden Markov chain of drift and momentum */
-  double momentum;       /* strength; 0 with drift 0 is a random walk */
-  double volatility;     /* a step's standard deviation */
-  double clustering;     /* GARCH-like persistence of volatility, [0,1) */
-  double persistence;    /* probability to stay in a regime */
+  int regimes;        /* 1: no regimes; hidden Markov chain of drift and momentum */
+  double momentum;    /* strength; 0 with drift 0 is a random walk */
+  double volatility;  /* a step's standard deviation */
+  double clustering;  /* GARCH-like persistence of volatility, [0,1) */
+  double persistence; /* probability to stay in a regime */
   int64_t step_seconds;
   double start_price;
-  bool posterior;        /* extra columns p_down, p_flat, p_up */
+  bool posterior; /* extra columns p_down, p_flat, p_up */
 } simulate_config;
 extern const opt_row simulate_options[];
 extern const size_t simulate_n_options;

@@ -52,9 +52,8 @@ static garam_status compare_features(const derived *whole, size_t t, const deriv
     if (!same_f32(a, b))
       return fail(err, GARAM_MISMATCH,
                   "%s:%llu: feature \"%s\" at row %zu is %.9g, but %.9g %s: it peeks",
-                  whole->b->source->source,
-                  (unsigned long long)table_line(whole->b->source, t), w->names[i], t + 1, (double)a,
-                  (double)b, how);
+                  whole->b->source->source, (unsigned long long)table_line(whole->b->source, t),
+                  w->names[i], t + 1, (double)a, (double)b, how);
   }
   return GARAM_OK;
 }
@@ -76,11 +75,12 @@ static garam_status compare_cut(const derived *whole, const derived *cut, garam_
     bool last = c->end_row[t] + 1 == n;
     if (w->y[t] != c->y[t] || !same_f64(w->value[t], c->value[t]) ||
         w->end_row[t] != c->end_row[t] || (!last && w->end[t] != c->end[t]))
-      return fail(err, GARAM_MISMATCH,
-                  "%s: the label of row %zu (class %d, %.17g, ends on row %u) is another (%d, %.17g, "
-                  "%u) when the rows after %zu are cut off, where its outcome was known",
-                  source, t + 1, w->y[t], w->value[t], w->end_row[t] + 1, c->y[t], c->value[t],
-                  c->end_row[t] + 1, n);
+      return fail(
+          err, GARAM_MISMATCH,
+          "%s: the label of row %zu (class %d, %.17g, ends on row %u) is another (%d, %.17g, "
+          "%u) when the rows after %zu are cut off, where its outcome was known",
+          source, t + 1, w->y[t], w->value[t], w->end_row[t] + 1, c->y[t], c->value[t],
+          c->end_row[t] + 1, n);
   }
   for (size_t t = 0; t < n; t++) /* and none is known before its end */
     if (cut->l->y[t] >= 0 && cut->l->end_row[t] >= n)

@@ -66,8 +66,8 @@ typedef struct market_state {
   double strength, stay, clustering, kick, spread; /* spread: v */
   int k;
   double y;
-  double variance;             /* of the next step, in units of V^2 */
-  double filter[MAX_REGIMES];  /* P(regime of the last step | all rows so far) */
+  double variance;            /* of the next step, in units of V^2 */
+  double filter[MAX_REGIMES]; /* P(regime of the last step | all rows so far) */
   bool started;
 } market_state;
 
@@ -185,7 +185,7 @@ static double bridge_top(double end, double variance, double u) {
 }
 
 enum { COL_TIME, COL_OPEN, COL_HIGH, COL_LOW, COL_CLOSE, COL_VOLUME, COL_P, N_COLUMNS = COL_P + 3 };
-static const char *const column_names[N_COLUMNS] = {"time",  "open",   "high",   "low", "close",
+static const char *const column_names[N_COLUMNS] = {"time",   "open",   "high",   "low", "close",
                                                     "volume", "p_down", "p_flat", "p_up"};
 
 static garam_status fill(table *t, const simulate_config *c, double spread, double band,

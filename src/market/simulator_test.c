@@ -71,8 +71,8 @@ static void odds_are_calibrated(void **state) {
   } cases[] = {{3, 1}, {2, 0.7}, {6, 1.5}, {1, 1}};
   for (size_t i = 0; i < COUNT_OF(cases); i++) {
     double bayes, band;
-    table *t = fixture_market(60000, 10 + (int64_t)i, cases[i].regimes, cases[i].momentum, &bayes,
-                              &band);
+    table *t =
+        fixture_market(60000, 10 + (int64_t)i, cases[i].regimes, cases[i].momentum, &bayes, &band);
     char what[64];
     snprintf(what, sizeof what, "regimes %d", cases[i].regimes);
     check_calibration(t, band, NULL, 0, what);

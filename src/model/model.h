@@ -34,7 +34,8 @@ extern const model_ops model_transformer;
 extern const opt_row transformer_options[]; /* on transformer_config */
 extern const size_t transformer_n_options;
 
-/* ---- mlp.c: a perceptron over the flattened window --------------------------------------------- */
+/* ---- mlp.c: a perceptron over the flattened window ---------------------------------------------
+ */
 
 typedef struct mlp_config {
   int hidden, layers;
@@ -44,7 +45,8 @@ typedef struct mlp_config {
 } mlp_config;
 extern const model_ops model_mlp;
 
-/* ---- recurrent.c: LSTM and GRU ------------------------------------------------------------------- */
+/* ---- recurrent.c: LSTM and GRU
+ * ------------------------------------------------------------------- */
 
 typedef struct recurrent_config {
   int hidden, layers;

@@ -183,15 +183,19 @@ static void transformer_gradients(void **state) {
 static void other_gradients(void **state) {
   (void)state;
   check_gradients("mlp", &model_mlp,
-                  &(mlp_config){.hidden = 7, .layers = 2, .dropout = 0.2, .seq = T,
-                                .activation = NN_GELU, .layer_norm = true});
+                  &(mlp_config){.hidden = 7,
+                                .layers = 2,
+                                .dropout = 0.2,
+                                .seq = T,
+                                .activation = NN_GELU,
+                                .layer_norm = true});
   check_gradients("mlp, no layers", &model_mlp, &(mlp_config){.hidden = 7, .seq = T});
   check_gradients("lstm", &model_lstm,
-                  &(recurrent_config){.hidden = 5, .layers = 2, .dropout = 0.2, .seq = T,
-                                      .pooling = NN_POOL_LAST});
+                  &(recurrent_config){
+                      .hidden = 5, .layers = 2, .dropout = 0.2, .seq = T, .pooling = NN_POOL_LAST});
   check_gradients("gru", &model_gru,
-                  &(recurrent_config){.hidden = 5, .layers = 2, .dropout = 0.2, .seq = T,
-                                      .pooling = NN_POOL_MEAN});
+                  &(recurrent_config){
+                      .hidden = 5, .layers = 2, .dropout = 0.2, .seq = T, .pooling = NN_POOL_MEAN});
 }
 
 static void dropout_only_in_training(void **state) {

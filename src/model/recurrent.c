@@ -27,10 +27,10 @@ static tensor *build(const recurrent_config *c, tensor *x, tensor *begin, int64_
     char name[NN_NAME_MAX];
     snprintf(name, sizeof name, "layers.%d", i);
     if (i > 0) h = op_dropout(h, c->dropout);
-    tensor *w = cell_param(g, name, "weight_in", 2, (const int64_t[]){tensor_dim(h, -1), wide},
-                           c->hidden);
-    tensor *u = cell_param(g, name, "weight_hidden", 2, (const int64_t[]){c->hidden, wide},
-                           c->hidden);
+    tensor *w =
+        cell_param(g, name, "weight_in", 2, (const int64_t[]){tensor_dim(h, -1), wide}, c->hidden);
+    tensor *u =
+        cell_param(g, name, "weight_hidden", 2, (const int64_t[]){c->hidden, wide}, c->hidden);
     tensor *b = cell_param(g, name, "bias_in", 1, &wide, c->hidden);
     if (n_gates == 4) {
       h = op_lstm(h, w, u, b, NULL, NULL);

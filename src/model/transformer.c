@@ -20,7 +20,10 @@ static garam_status check(const void *config, garam_error *err) {
   if (c->d_model % c->heads != 0)
     return fail(err, GARAM_INVALID,
                 "--heads %d does not divide --d-model %d; choose one that does, such as %d",
-                c->heads, c->d_model, c->d_model % 4 == 0 ? 4 : c->d_model % 2 == 0 ? 2 : 1);
+                c->heads, c->d_model,
+                c->d_model % 4 == 0   ? 4
+                : c->d_model % 2 == 0 ? 2
+                                      : 1);
   return GARAM_OK;
 }
 

@@ -11,7 +11,7 @@ tensor *nn_linear(tensor *x, int64_t n_out, nn_init init, const char *name) {
   char full[NN_NAME_MAX];
   tensor *w = graph_param(g, nn_name(full, name, "weight"), 2,
                           (const int64_t[]){tensor_dim(x, -1), n_out}, inits[init], PARAM_DECAY);
-  tensor *b = graph_param(g, nn_name(full, name, "bias"), 1, &n_out, (param_init){INIT_ZERO, 0, 0, 0},
-                          PARAM_PLAIN);
+  tensor *b = graph_param(g, nn_name(full, name, "bias"), 1, &n_out,
+                          (param_init){INIT_ZERO, 0, 0, 0}, PARAM_PLAIN);
   return op_linear(x, w, b);
 }

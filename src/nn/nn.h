@@ -51,7 +51,8 @@ void nn_position_sinusoidal_table(double *out, int64_t n_steps, int64_t n_column
 /* NAME.weight (T,D), normal 0.02, not decayed. */
 tensor *nn_position_learned(tensor *x, const char *name);
 
-/* ---- attention_multi_head.c -------------------------------------------------------------------- */
+/* ---- attention_multi_head.c --------------------------------------------------------------------
+ */
 
 /* Multi-head self-attention (Vaswani et al. 2017, section 3.2.2) of x (B,T,D): projections
  * NAME.q, NAME.k, NAME.v and NAME.o, each (D,D) with bias. key_begin (B) int32 or NULL: the
@@ -59,12 +60,14 @@ tensor *nn_position_learned(tensor *x, const char *name);
 tensor *nn_attention_multi_head(tensor *x, tensor *key_begin, const attention_options *options,
                                 const char *name);
 
-/* ---- feed_forward.c -------------------------------------------------------------------------------- */
+/* ---- feed_forward.c
+ * -------------------------------------------------------------------------------- */
 
 /* linear to d_ff, activation, dropout, linear back: NAME.in, NAME.out. */
 tensor *nn_feed_forward(tensor *x, int64_t d_ff, int activation, double dropout, const char *name);
 
-/* ---- block_transformer.c ------------------------------------------------------------------------------ */
+/* ---- block_transformer.c
+ * ------------------------------------------------------------------------------ */
 
 typedef enum nn_norm_place { NN_NORM_POST, NN_NORM_PRE } nn_norm_place;
 extern const char *const nn_norm_names[];
@@ -82,14 +85,18 @@ typedef struct block_options {
 tensor *nn_block_transformer(tensor *x, tensor *key_begin, const block_options *options,
                              const char *name);
 
-/* ---- pool.c ------------------------------------------------------------------------------------------------ */
+/* ---- pool.c
+ * ------------------------------------------------------------------------------------------------
+ */
 
 typedef enum nn_pooling { NN_POOL_MEAN, NN_POOL_LAST } nn_pooling;
 extern const char *const nn_pooling_names[];
 /* x (B,T,D) -> (B,D): mean over the steps that are no padding, or the last step. */
 tensor *nn_pool(tensor *x, tensor *begin, int pooling);
 
-/* ---- head.c ------------------------------------------------------------------------------------------------- */
+/* ---- head.c
+ * -------------------------------------------------------------------------------------------------
+ */
 
 /* The trading head: linear to D/2, ReLU, dropout, linear to n_outputs: NAME.in, NAME.out. */
 tensor *nn_head(tensor *x, int64_t n_outputs, double dropout, const char *name);

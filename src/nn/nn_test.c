@@ -25,7 +25,7 @@ static void sinusoidal_table(void **state) {
   (void)state;
   double out[3 * 4];
   nn_position_sinusoidal_table(out, 3, 4);
-  const double expected[12] = {0,      1,      0,         1,         sin(1), cos(1),
+  const double expected[12] = {0,        1,        0,      1,      sin(1),   cos(1),
                                sin(.01), cos(.01), sin(2), cos(2), sin(.02), cos(.02)};
   for (int i = 0; i < 12; i++) assert_true(fabs(out[i] - expected[i]) < 1e-15);
   double odd[2 * 3];
@@ -93,10 +93,9 @@ static void what_a_step_sees(void **state) {
   for (size_t m = 0; m < COUNT_OF(masks); m++) {
     bench b;
     bench_begin(&b);
-    block_options o = {.attention = {.n_heads = 2,
-                                     .causal = masks[m].causal,
-                                     .window = masks[m].window},
-                       .d_ff = 12};
+    block_options o = {
+        .attention = {.n_heads = 2, .causal = masks[m].causal, .window = masks[m].window},
+        .d_ff = 12};
     bench_compile(&b, nn_block_transformer(b.x, b.begin, &o, "block"), begin);
     double x[B * T * D], before[B * T * D];
     draw(x);
@@ -158,7 +157,8 @@ static void positions_are_added(void **state) {
       memcpy(code, b.params, sizeof code);
     }
     bench_run(&b, x);
-    for (int i = 0; i < B * T * D; i++) assert_true(fabs(b.out[i] - x[i] - code[i % (T * D)]) < 1e-12);
+    for (int i = 0; i < B * T * D; i++)
+      assert_true(fabs(b.out[i] - x[i] - code[i % (T * D)]) < 1e-12);
     bench_end(&b);
   }
 }
@@ -244,9 +244,9 @@ static void block_by_hand(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(names_are_joined),       cmocka_unit_test(sinusoidal_table),
-      cmocka_unit_test(what_a_step_sees),       cmocka_unit_test(pooling_leaves_padding_out),
-      cmocka_unit_test(positions_are_added),    cmocka_unit_test(block_by_hand),
+      cmocka_unit_test(names_are_joined),    cmocka_unit_test(sinusoidal_table),
+      cmocka_unit_test(what_a_step_sees),    cmocka_unit_test(pooling_leaves_padding_out),
+      cmocka_unit_test(positions_are_added), cmocka_unit_test(block_by_hand),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

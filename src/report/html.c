@@ -60,14 +60,16 @@ static const char style_charts[] =
     ".middle{text-anchor:middle}\n"
     ".grid{stroke:var(--hair)}.axis{stroke:var(--stone)}\n"
     ".line{fill:none;stroke-width:1.8;stroke-linejoin:round;stroke-linecap:round}\n"
-    ".line.s0,.rule.s0{stroke:var(--stone)}.line.s1{stroke:var(--river)}.line.s2{stroke:var(--clay)}"
+    ".line.s0,.rule.s0{stroke:var(--stone)}.line.s1{stroke:var(--river)}.line.s2{stroke:var(--clay)"
+    "}"
     "\n.dashed{stroke-dasharray:4 4}.line.dashed{stroke-width:1.2}\n"
     ".dot{fill-opacity:.32;stroke-width:1.5}.dot.s1{fill:var(--river);stroke:var(--river)}\n"
     ".cell.s1{fill:var(--river)}.cell.s2{fill:var(--clay)}\n"
     "svg text.cell-n{fill:var(--ink);font-size:15px;font-weight:600;text-anchor:middle}\n"
     "svg text.cell-count{fill:var(--ink);fill-opacity:.75;text-anchor:middle}\n"
     ".note{color:var(--soft);font-size:13px;line-height:1.45;margin:6px 0 0}\n"
-    "details{border-top:1px solid var(--hair);padding:10px 0}details:last-of-type{border-bottom:1px "
+    "details{border-top:1px solid var(--hair);padding:10px "
+    "0}details:last-of-type{border-bottom:1px "
     "solid var(--hair)}summary{cursor:pointer;font-size:15px}\n"
     "details table{font-size:13px;margin:8px 0}details th,details td{padding:3px 0 3px 22px;"
     "text-align:left;white-space:normal;overflow-wrap:anywhere}details td:first-child{white-space:"
@@ -183,11 +185,15 @@ typedef struct score {
 } score;
 
 static const score columns[] = {
-    {"accuracy", "accuracy", true, 2},      {"macro_f1", "macro-F1", false, 3},
-    {"log_loss", "log loss", false, 4},     {"brier", "Brier", false, 4},
+    {"accuracy", "accuracy", true, 2},
+    {"macro_f1", "macro-F1", false, 3},
+    {"log_loss", "log loss", false, 4},
+    {"brier", "Brier", false, 4},
     {"calibration_error", "calibration error", false, 4},
-    {"auc", "AUC", false, 4},               {"mse", "mean squared error", false, 6},
-    {"mae", "mean absolute error", false, 6}, {"r2", "R²", false, 4},
+    {"auc", "AUC", false, 4},
+    {"mse", "mean squared error", false, 6},
+    {"mae", "mean absolute error", false, 6},
+    {"r2", "R²", false, 4},
     {"ndcg", "NDCG", false, 4},
 };
 
@@ -296,7 +302,8 @@ static void put_coverage_facts(page *p, const json_t *scores) {
              called_text(more, scores, "directional_accuracy_at_95", "down and up, not flat"));
   const json_t *conformal = json_object_get(scores, "conformal");
   if (json_is_object(conformal)) {
-    snprintf(more, sizeof more, "of sets that should hold the truth %s of the time; %s classes each",
+    snprintf(more, sizeof more,
+             "of sets that should hold the truth %s of the time; %s classes each",
              page_percent(text, page_f64(conformal, "target"), 0),
              page_number(other, page_f64(conformal, "mean_size"), 2));
     put_fact(p, "Conformal coverage", page_percent(text, page_f64(conformal, "coverage"), 1), more);
@@ -328,8 +335,7 @@ static void put_backtest(page *p, const json_t *scores) {
   if (any_has(b, "costs"))
     put_fact(p, "Costs paid", page_percent(text, page_f64(b, "costs"), 2),
              "of the starting equity");
-  if (any_has(b, "trades"))
-    put_fact(p, "Trades", page_count(text, page_f64(b, "trades")), NULL);
+  if (any_has(b, "trades")) put_fact(p, "Trades", page_count(text, page_f64(b, "trades")), NULL);
   page_put(p, "</dl>\n");
   double years = page_f64(scores, "rows") / page_f64(b, "periods_per_year");
   if (years < 0.25) {
@@ -362,8 +368,9 @@ static void put_json_value(page *p, const json_t *value) {
   char *text = json_text(value);
   if (!text) p->failed = true;
   else if (strlen(text) <= 4000) page_text(p, text);
-  else page_printf(p, "(%zu values)", json_is_array(value) ? json_array_size(value)
-                                                           : json_object_size(value));
+  else
+    page_printf(p, "(%zu values)",
+                json_is_array(value) ? json_array_size(value) : json_object_size(value));
   mem_free(text);
 }
 
@@ -464,8 +471,9 @@ char *report_html(const json_t *scores, const json_t *manifest, const char *comm
   svg_curves(&p, detail);
   page_put(&p, "</div>\n");
   put_provenance(&p, scores, manifest, command);
-  page_printf(&p, "<footer>Made by garam %s. Past prices promise nothing.</footer>\n</main>\n</body>"
-                  "\n</html>\n",
+  page_printf(&p,
+              "<footer>Made by garam %s. Past prices promise nothing.</footer>\n</main>\n</body>"
+              "\n</html>\n",
               garam_version());
   return page_take(&p);
 }

@@ -11,15 +11,15 @@ typedef struct page {
   bool failed;
 } page;
 
-void page_put(page *p, const char *text);                     /* as it stands */
-void page_text(page *p, const char *text);                    /* escaped; NULL is nothing */
-void page_printf(page *p, const char *format, ...)            /* as it stands: numbers */
+void page_put(page *p, const char *text);          /* as it stands */
+void page_text(page *p, const char *text);         /* escaped; NULL is nothing */
+void page_printf(page *p, const char *format, ...) /* as it stands: numbers */
     __attribute__((format(printf, 2, 3)));
 char *page_take(page *p); /* mem_free */
 
 /* Fields of scores and manifests that may not be there. */
-double page_f64(const json_t *object, const char *key);            /* NaN */
-const char *page_string(const json_t *object, const char *key);    /* NULL */
+double page_f64(const json_t *object, const char *key);         /* NaN */
+const char *page_string(const json_t *object, const char *key); /* NULL */
 /* Numbers for people, into out: "41.23 %", "0.6612", "1,234"; "–" when it is NaN. */
 enum { PAGE_NUMBER = 64 };
 char *page_percent(char out[PAGE_NUMBER], double share, int digits);

@@ -30,7 +30,8 @@ static const char scores_text[] =
     "  \"confusion\": [[10, 2, 3], [4, 0, 0], [0, 0, 0]],"
     "  \"reliability\": [{\"confidence\": null, \"accuracy\": null, \"n\": 0},"
     "    {\"confidence\": 0.45, \"accuracy\": 0.4, \"n\": 1234}],"
-    "  \"coverage\": [{\"coverage\": 0.1, \"accuracy\": 0.6}, {\"coverage\": 1, \"accuracy\": 0.4}],"
+    "  \"coverage\": [{\"coverage\": 0.1, \"accuracy\": 0.6}, {\"coverage\": 1, \"accuracy\": "
+    "0.4}],"
     "  \"equity\": {\"time\": [1420070400000000000, 1422748800000000000, 1425168000000000000],"
     "    \"strategy\": [1, null, 0.98], \"buy_and_hold\": [1, 1.05, 1.1]},"
     "  \"training\": {\"best_epoch\": 2, \"train_loss\": [1.1, 1.0, 0.9],"
@@ -38,7 +39,8 @@ static const char scores_text[] =
 static const char manifest_text[] =
     "{\"options\": {\"read\": {\"header\": \"auto\"}, \"x\": \"<img src=//evil>\"},"
     " \"learner\": {\"name\": \"linear\", \"options\": {\"l2\": 0.001}}, \"features\": [\"a\"],"
-    " \"split\": {\"train\": {\"from\": \"2014-01-01T00:00:00Z\", \"to\": \"2014-09-01T00:00:00Z\"}}}";
+    " \"split\": {\"train\": {\"from\": \"2014-01-01T00:00:00Z\", \"to\": "
+    "\"2014-09-01T00:00:00Z\"}}}";
 
 static json_t *parse(const char *text) {
   json_error_t error;
@@ -83,15 +85,22 @@ static void test_page(void **state) {
   assert_non_null(html);
   assert_string_equal(html, again);
   check_tags(html);
-  static const char *const forbidden[] = {"<script", "<img", "http:", "https:", "url(", "@import",
-                                          "src=\"", "<link", "nan", "inf ", "-0.00"};
+  static const char *const forbidden[] = {"<script", "<img",  "http:", "https:", "url(", "@import",
+                                          "src=\"",  "<link", "nan",   "inf ",   "-0.00"};
   for (size_t i = 0; i < COUNT_OF(forbidden); i++)
     if (strstr(html, forbidden[i])) fail_msg("\"%s\" is in the page", forbidden[i]);
-  static const char *const wanted[] = {
-      "&lt;script&gt;alert(1)&lt;/script&gt;", "&quot;a&amp;b&#39;.csv", "&lt;/text&gt;",
-      "1,234 rows scored", "2015-01-01 to 2015-03-01 09:30", "Better than every baseline",
-      "40.00 %", "−2.00 %", "read.header", "garam evaluate &#39;a &lt;b&gt;&#39;", "12,345",
-      "Trained on 2014-01-01 to 2014-09-01"};
+  static const char *const wanted[] = {"&lt;script&gt;alert(1)&lt;/script&gt;",
+                                       "&quot;a&amp;b&#39;.csv",
+                                       "&lt;/text&gt;",
+                                       "1,234 rows scored",
+                                       "2015-01-01 to 2015-03-01 09:30",
+                                       "Better than every baseline",
+                                       "40.00 %",
+                                       "−2.00 %",
+                                       "read.header",
+                                       "garam evaluate &#39;a &lt;b&gt;&#39;",
+                                       "12,345",
+                                       "Trained on 2014-01-01 to 2014-09-01"};
   for (size_t i = 0; i < COUNT_OF(wanted); i++)
     if (!strstr(html, wanted[i])) fail_msg("no \"%s\" in the page", wanted[i]);
   size_t n_charts = 0;
@@ -195,11 +204,11 @@ static void test_ticks(void **state) {
     axis_kind kind;
     double low, high;
   } axes[] = {
-      {AXIS_NUMBER, 0, 1},        {AXIS_NUMBER, -1e-9, 3e-9}, {AXIS_NUMBER, 5, 5},
-      {AXIS_NUMBER, 1e6, 3e7},    {AXIS_PERCENT, 0.31, 0.318}, {AXIS_COUNT, 1, 3},
-      {AXIS_COUNT, 1, 100000},    {AXIS_TIME, 0, 3e9},        {AXIS_TIME, 0, 4e12},
+      {AXIS_NUMBER, 0, 1},           {AXIS_NUMBER, -1e-9, 3e-9},  {AXIS_NUMBER, 5, 5},
+      {AXIS_NUMBER, 1e6, 3e7},       {AXIS_PERCENT, 0.31, 0.318}, {AXIS_COUNT, 1, 3},
+      {AXIS_COUNT, 1, 100000},       {AXIS_TIME, 0, 3e9},         {AXIS_TIME, 0, 4e12},
       {AXIS_TIME, 1e18, 1.00003e18}, {AXIS_TIME, 1e18, 1.002e18}, {AXIS_TIME, 1e18, 1.02e18},
-      {AXIS_TIME, 1e18, 1.2e18},  {AXIS_TIME, 1e17, 1.7e18},  {AXIS_NUMBER, (double)NAN, 1},
+      {AXIS_TIME, 1e18, 1.2e18},     {AXIS_TIME, 1e17, 1.7e18},   {AXIS_NUMBER, (double)NAN, 1},
   };
   for (size_t i = 0; i < COUNT_OF(axes); i++) {
     page p = {0};
@@ -221,9 +230,7 @@ static void test_ticks(void **state) {
 }
 
 /* Any allocation may fail: NULL, and nothing worse. */
-static struct {
-  long left;
-} memory;
+static struct { long left; } memory;
 
 static void *resize(void *context, void *ptr, size_t size) {
   (void)context;
@@ -256,9 +263,9 @@ static void test_without_memory(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_page),    cmocka_unit_test(test_missing_fields),
+      cmocka_unit_test(test_page),     cmocka_unit_test(test_missing_fields),
       cmocka_unit_test(test_verdicts), cmocka_unit_test(test_numbers),
-      cmocka_unit_test(test_ticks),   cmocka_unit_test(test_without_memory),
+      cmocka_unit_test(test_ticks),    cmocka_unit_test(test_without_memory),
   };
   return cmocka_run_group_tests_name("report", tests, NULL, NULL);
 }

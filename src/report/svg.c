@@ -59,14 +59,14 @@ static const struct {
   int step;
   double seconds;
 } time_steps[] = {
-    {UNIT_SECOND, 1, 1},         {UNIT_SECOND, 5, 5},       {UNIT_SECOND, 15, 15},
-    {UNIT_SECOND, 30, 30},       {UNIT_MINUTE, 1, 60},      {UNIT_MINUTE, 5, 300},
-    {UNIT_MINUTE, 15, 900},      {UNIT_MINUTE, 30, 1800},   {UNIT_HOUR, 1, 3600},
-    {UNIT_HOUR, 3, 10800},       {UNIT_HOUR, 6, 21600},     {UNIT_HOUR, 12, 43200},
-    {UNIT_DAY, 1, 86400},        {UNIT_DAY, 2, 172800},     {UNIT_DAY, 5, 432000},
-    {UNIT_DAY, 10, 864000},      {UNIT_MONTH, 1, 2629800},  {UNIT_MONTH, 3, 7889400},
-    {UNIT_MONTH, 6, 15778800},   {UNIT_YEAR, 1, 31557600},  {UNIT_YEAR, 2, 63115200},
-    {UNIT_YEAR, 5, 157788000},   {UNIT_YEAR, 10, 315576000}, {UNIT_YEAR, 20, 631152000},
+    {UNIT_SECOND, 1, 1},       {UNIT_SECOND, 5, 5},        {UNIT_SECOND, 15, 15},
+    {UNIT_SECOND, 30, 30},     {UNIT_MINUTE, 1, 60},       {UNIT_MINUTE, 5, 300},
+    {UNIT_MINUTE, 15, 900},    {UNIT_MINUTE, 30, 1800},    {UNIT_HOUR, 1, 3600},
+    {UNIT_HOUR, 3, 10800},     {UNIT_HOUR, 6, 21600},      {UNIT_HOUR, 12, 43200},
+    {UNIT_DAY, 1, 86400},      {UNIT_DAY, 2, 172800},      {UNIT_DAY, 5, 432000},
+    {UNIT_DAY, 10, 864000},    {UNIT_MONTH, 1, 2629800},   {UNIT_MONTH, 3, 7889400},
+    {UNIT_MONTH, 6, 15778800}, {UNIT_YEAR, 1, 31557600},   {UNIT_YEAR, 2, 63115200},
+    {UNIT_YEAR, 5, 157788000}, {UNIT_YEAR, 10, 315576000}, {UNIT_YEAR, 20, 631152000},
 };
 
 static void time_text(char out[PAGE_NUMBER], const clock_civil *c, unit u) {
@@ -180,8 +180,8 @@ void svg_begin(svg *s, page *p, const char *title, bool wide, axis x, axis y,
   page_put(p, "\n");
   for (size_t i = 0; i < tx.n; i++) {
     double at = svg_x(s, tx.at[i]);
-    page_printf(p, "<line class=\"axis\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/>", at,
-                at, s->bottom, s->bottom + 4);
+    page_printf(p, "<line class=\"axis\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/>", at, at,
+                s->bottom, s->bottom + 4);
     snprintf(place, sizeof place, "x=\"%.1f\" y=\"%.1f\"", at, s->bottom + 18);
     axis_label(p, "tick middle", place, tx.text[i]);
   }

@@ -48,10 +48,10 @@ void svg_rule_x(svg *s, const char *mark, double x);
 void svg_bar(svg *s, const char *mark, double x0, double x1, double y, const char *tip);
 
 /* ---- the charts: each draws nothing and returns false when its data is not there ------- */
-bool svg_curves(page *p, const json_t *detail);       /* svg_curves.c */
-bool svg_reliability(page *p, const json_t *detail);  /* svg_reliability.c */
-bool svg_coverage(page *p, const json_t *scores);     /* svg_coverage.c */
-bool svg_confusion(page *p, const json_t *detail);    /* svg_confusion.c */
-bool svg_equity(page *p, const json_t *scores);       /* svg_equity.c */
+bool svg_curves(page *p, const json_t *detail);      /* svg_curves.c */
+bool svg_reliability(page *p, const json_t *detail); /* svg_reliability.c */
+bool svg_coverage(page *p, const json_t *scores);    /* svg_coverage.c */
+bool svg_confusion(page *p, const json_t *detail);   /* svg_confusion.c */
+bool svg_equity(page *p, const json_t *scores);      /* svg_equity.c */
 
 #endif

@@ -40,15 +40,15 @@ bool svg_confusion(page *p, const json_t *detail) {
     for (size_t j = 0; j < k; j++) {
       double n = count_at(matrix, i, j), share = sum > 0 ? n / sum : 0;
       double x = left + (double)j * cell_w, y = top + (double)i * cell_h;
-      page_printf(p, "<rect class=\"cell %s\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" "
-                     "rx=\"3\" fill-opacity=\"%.3f\"/>",
+      page_printf(p,
+                  "<rect class=\"cell %s\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" "
+                  "rx=\"3\" fill-opacity=\"%.3f\"/>",
                   i == j ? "s1" : "s2", x + 1.5, y + 1.5, cell_w - 3, cell_h - 3,
                   0.06 + 0.74 * share);
       char text[PAGE_NUMBER];
       label(p, x + cell_w / 2, y + cell_h / 2 + (k <= 6 ? -1 : 4), "cell-n",
             page_percent(text, share, k <= 4 ? 1 : 0));
-      if (k <= 6)
-        label(p, x + cell_w / 2, y + cell_h / 2 + 15, "cell-count", page_count(text, n));
+      if (k <= 6) label(p, x + cell_w / 2, y + cell_h / 2 + 15, "cell-count", page_count(text, n));
       page_put(p, "\n");
     }
   }

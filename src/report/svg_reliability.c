@@ -19,8 +19,7 @@ bool svg_reliability(page *p, const json_t *detail) {
   if (most <= 0) return false;
   low = fmax(0, floor(low * 10) / 10);
   svg s;
-  svg_begin(&s, p, "Reliability", false,
-            (axis){"stated confidence", AXIS_PERCENT, low, 1, true},
+  svg_begin(&s, p, "Reliability", false, (axis){"stated confidence", AXIS_PERCENT, low, 1, true},
             (axis){"share that was right", AXIS_PERCENT, low, 1, true}, NULL, 0);
   svg_line(&s, "s0 dashed", (double[]){low, 1}, (double[]){low, 1}, 2);
   json_array_foreach(bins, i, bin) {
@@ -31,6 +30,7 @@ bool svg_reliability(page *p, const json_t *detail) {
              page_percent(b, y, 1), page_count(c, n));
     svg_dot(&s, "s1", x, y, 2.5 + 11 * sqrt(n / most), tip);
   }
-  svg_end(&s, "On the dashed line the model means what it says. A dot’s area is its number of rows.");
+  svg_end(&s,
+          "On the dashed line the model means what it says. A dot’s area is its number of rows.");
   return true;
 }

@@ -36,10 +36,11 @@ static verdict value_verdict(char out[VERDICT_TEXT], const json_t *scores) {
                                  : VERDICT_NO_EVIDENCE;
   static const char *const sentences[] = {"", "Better than every baseline", "No evidence of skill",
                                           "Worse than a simple rule"};
-  snprintf(out, VERDICT_TEXT,
-           "%s: the mean squared error is %.3g times that of the best baseline, %s (95 %% interval: "
-           "%.3g to %.3g times).",
-           sentences[v], ratio, best, range[0] / least, range[1] / least);
+  snprintf(
+      out, VERDICT_TEXT,
+      "%s: the mean squared error is %.3g times that of the best baseline, %s (95 %% interval: "
+      "%.3g to %.3g times).",
+      sentences[v], ratio, best, range[0] / least, range[1] / least);
   return v;
 }
 
@@ -65,16 +66,18 @@ verdict report_verdict(char out[VERDICT_TEXT], const json_t *scores) {
     return VERDICT_BETTER;
   }
   if (range[1] < 0) {
-    snprintf(out, VERDICT_TEXT,
-             "Worse than a simple rule: %s of rows are right, %s points fewer than %s, at %s (95 %% "
-             "interval of the difference: %s to %s).",
-             ours, by, best, theirs, low, high);
+    snprintf(
+        out, VERDICT_TEXT,
+        "Worse than a simple rule: %s of rows are right, %s points fewer than %s, at %s (95 %% "
+        "interval of the difference: %s to %s).",
+        ours, by, best, theirs, low, high);
     return VERDICT_WORSE;
   }
-  snprintf(out, VERDICT_TEXT,
-           "No evidence of skill: %s of rows are right, and the best baseline, %s, has %s. The 95 %% "
-           "interval of the difference, %s to %s points, holds zero.",
-           ours, best, theirs, low, high);
+  snprintf(
+      out, VERDICT_TEXT,
+      "No evidence of skill: %s of rows are right, and the best baseline, %s, has %s. The 95 %% "
+      "interval of the difference, %s to %s points, holds zero.",
+      ours, best, theirs, low, high);
   return VERDICT_NO_EVIDENCE;
 }
 
@@ -89,8 +92,9 @@ bool report_money(char out[VERDICT_TEXT], const json_t *scores) {
   double before = page_f64(b, "gross_return");
   bool costs_decide = net < 0 && before > 0;
   if (costs_decide) page_percent(gross, before, 1);
-  snprintf(out, VERDICT_TEXT, "Acted on, it returns %s net of costs%s%s%s; buy and hold returns %s.",
-           ours, costs_decide ? " (" : "", gross, costs_decide ? " before them)" : "", theirs);
+  snprintf(out, VERDICT_TEXT,
+           "Acted on, it returns %s net of costs%s%s%s; buy and hold returns %s.", ours,
+           costs_decide ? " (" : "", gross, costs_decide ? " before them)" : "", theirs);
   return true;
 }
 
@@ -108,7 +112,7 @@ bool report_direction(char out[VERDICT_TEXT], const json_t *scores) {
     double to = json_number_value(json_array_get(interval, 1));
     snprintf(between, sizeof between, " (95 %% interval %s to %s)", page_percent(low, from, 1),
              page_percent(high, to, 1));
-    word = from > commoner  ? ": it knows something of direction"
+    word = from > commoner ? ": it knows something of direction"
            : to < commoner ? ": worse than always naming the commoner one"
                            : ": no more than always naming the commoner one";
   }

@@ -8,8 +8,8 @@
 #include <stdio.h>
 #include <sys/socket.h>
 
-enum { KEEP_BYTES = 1 << 20 };            /* of each buffer of an idle connection */
-enum { SWALLOW_BYTES = 16 << 20 };        /* of a body that is refused for its size */
+enum { KEEP_BYTES = 1 << 20 };     /* of each buffer of an idle connection */
+enum { SWALLOW_BYTES = 16 << 20 }; /* of a body that is refused for its size */
 enum { MAX_HEADERS = 128 };
 
 struct connection {
@@ -20,10 +20,10 @@ struct connection {
 
   atomic_bool in_request;
   guard_verdict verdict;
-  int64_t began;     /* head of the request */
+  int64_t began; /* head of the request */
   char *body;
   size_t body_size, body_capacity;
-  bool body_failed;  /* memory was out */
+  bool body_failed; /* memory was out */
   exchange exchange;
 };
 
@@ -140,8 +140,11 @@ static guard_verdict judge(const connection *c, struct MHD_Connection *mhd, cons
   header_list list = {.n = 0};
   int n = MHD_get_connection_values_n(mhd, MHD_HEADER_KIND, add_header, &list);
   if (n > MAX_HEADERS || list.n == MAX_HEADERS)
-    return (guard_verdict){.code = 400, .message = "more headers than anyone needs",
-                           .reason = "size", .body_size = -1, .inference_header = -1};
+    return (guard_verdict){.code = 400,
+                           .message = "more headers than anyone needs",
+                           .reason = "size",
+                           .body_size = -1,
+                           .inference_header = -1};
   return guard_check(method, version, list.headers, list.n, c->list->state->config->max_body);
 }
 
@@ -224,8 +227,7 @@ static enum MHD_Result finish(connection *c, struct MHD_Connection *mhd, const c
   atomic_store(&c->waiting_since, 0); /* from here to the answer it is ours */
   e->method = method;
   e->path = url;
-  e->content_type =
-      MHD_lookup_connection_value(mhd, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_TYPE);
+  e->content_type = MHD_lookup_connection_value(mhd, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_TYPE);
   e->rows = MHD_lookup_connection_value(mhd, MHD_GET_ARGUMENT_KIND, "rows");
   e->body = c->body_size > 0 ? c->body : "";
   e->body_size = c->body_size;

@@ -32,13 +32,13 @@ typedef struct exchange {
   int64_t inference_header; /* -1: none */
 
   int code;
-  const char *type;         /* of the answer; static */
-  const char *allow;        /* with 405; static */
-  int64_t answer_header;    /* Inference-Header-Content-Length of the answer; -1: none */
+  const char *type;      /* of the answer; static */
+  const char *allow;     /* with 405; static */
+  int64_t answer_header; /* Inference-Header-Content-Length of the answer; -1: none */
   text answer;
-  size_t model;             /* that was addressed; n_models: none */
+  size_t model; /* that was addressed; n_models: none */
 
-  oip_request infer;        /* kept from request to request, like answer and out */
+  oip_request infer; /* kept from request to request, like answer and out */
   float *out;
   size_t out_capacity;
 } exchange;

@@ -14,10 +14,10 @@ typedef struct http_header {
 } http_header;
 
 typedef struct guard_verdict {
-  int code;            /* 0: go on; else answer this and close the connection */
-  const char *message; /* static */
-  const char *reason;  /* static, for the metric: "framing", "size", "encoding" */
-  int64_t body_size;   /* Content-Length; -1: none */
+  int code;                 /* 0: go on; else answer this and close the connection */
+  const char *message;      /* static */
+  const char *reason;       /* static, for the metric: "framing", "size", "encoding" */
+  int64_t body_size;        /* Content-Length; -1: none */
   int64_t inference_header; /* Inference-Header-Content-Length; -1: none */
 } guard_verdict;
 

@@ -221,8 +221,7 @@ bool json_reader_skip(json_reader *r) {
   case '6':
   case '7':
   case '8':
-  case '9':
-    return json_reader_number(r, &real, &integer, &is_integer);
+  case '9': return json_reader_number(r, &real, &integer, &is_integer);
   default: return fail_expected(r, "a value");
   }
 }

@@ -23,11 +23,11 @@ typedef struct bound {
 } bound;
 
 static const bound seconds[] = {
-    {5000, "0.000005"},     {10000, "0.00001"},   {25000, "0.000025"},  {50000, "0.00005"},
-    {100000, "0.0001"},     {250000, "0.00025"},  {500000, "0.0005"},   {1000000, "0.001"},
-    {2500000, "0.0025"},    {5000000, "0.005"},   {10000000, "0.01"},   {25000000, "0.025"},
-    {50000000, "0.05"},     {100000000, "0.1"},   {250000000, "0.25"},  {500000000, "0.5"},
-    {1000000000, "1"},      {2500000000, "2.5"},  {5000000000, "5"},    {10000000000, "10"},
+    {5000, "0.000005"},  {10000, "0.00001"},  {25000, "0.000025"}, {50000, "0.00005"},
+    {100000, "0.0001"},  {250000, "0.00025"}, {500000, "0.0005"},  {1000000, "0.001"},
+    {2500000, "0.0025"}, {5000000, "0.005"},  {10000000, "0.01"},  {25000000, "0.025"},
+    {50000000, "0.05"},  {100000000, "0.1"},  {250000000, "0.25"}, {500000000, "0.5"},
+    {1000000000, "1"},   {2500000000, "2.5"}, {5000000000, "5"},   {10000000000, "10"},
 };
 static const bound rows[] = {
     {1, "1"},     {2, "2"},     {5, "5"},     {10, "10"},     {20, "20"},     {50, "50"},
@@ -156,8 +156,9 @@ void metrics_write(text *t, const metrics *m, session *const *sessions) {
   }
 
   const char *name = "garam_http_request_duration_seconds";
-  head(t, name, "histogram", "From a request's head to its answer; model is empty where none is "
-                             "addressed.");
+  head(t, name, "histogram",
+       "From a request's head to its answer; model is empty where none is "
+       "addressed.");
   for (size_t i = 0; i <= m->n_models; i++)
     for (size_t c = 0; c < METRICS_N_CODES; c++)
       if (histogram_total(&m->models[i].duration[c]) > 0)
@@ -190,8 +191,8 @@ void metrics_write(text *t, const metrics *m, session *const *sessions) {
 
   head(t, "garam_inference_waiting", "gauge", "Requests that wait for a worker now.");
   for (size_t i = 0; i < m->n_models; i++)
-    text_format(t, "garam_inference_waiting{%s} %zu\n",
-                model_label(&labels, m->models[i].name, 0), session_n_waiting(sessions[i]));
+    text_format(t, "garam_inference_waiting{%s} %zu\n", model_label(&labels, m->models[i].name, 0),
+                session_n_waiting(sessions[i]));
   head(t, "garam_workers", "gauge", "Predictions that can be made at the same time.");
   for (size_t i = 0; i < m->n_models; i++)
     text_format(t, "garam_workers{%s} %zu\n", model_label(&labels, m->models[i].name, 0),

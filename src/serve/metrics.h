@@ -7,8 +7,7 @@
 #include "infer/session.h"
 #include "serve/text.h"
 
-#define METRICS_CODE_LIST(X)                                                                       \
-  X(200) X(400) X(404) X(405) X(411) X(413) X(415) X(500) X(503) X(505)
+#define METRICS_CODE_LIST(X) X(200) X(400) X(404) X(405) X(411) X(413) X(415) X(500) X(503) X(505)
 #define METRICS_REASON_LIST(X) X(framing) X(size) X(encoding) X(timeout)
 
 enum metrics_code {

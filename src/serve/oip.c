@@ -45,7 +45,7 @@ static garam_status put_real(float *out, double value, const session_info *model
   *out = (float)value;
   if (isfinite(*out)) return GARAM_OK;
   return fail_element(err, GARAM_INVALID, model, flat,
-                      isnan(value)      ? "is NaN; finite numbers are expected"
+                      isnan(value)       ? "is NaN; finite numbers are expected"
                       : !isfinite(value) ? "is infinite; finite numbers are expected"
                                          : "is beyond the range of FP32");
 }
@@ -174,8 +174,7 @@ static bool read_element(json_reader *j, list_state *s) {
                        : c == 'I' || c == 'i' ? "is Infinity, which is no JSON; finite numbers are "
                                                 "expected"
                                               : "is no number";
-    if (j->status == GARAM_OK)
-      j->status = fail_element(j->err, GARAM_PARSE, s->model, s->n, what);
+    if (j->status == GARAM_OK) j->status = fail_element(j->err, GARAM_PARSE, s->model, s->n, what);
     return false;
   }
   if (c == '-' && j->end - j->at >= 2 && (j->at[1] == 'I' || j->at[1] == 'i')) {
@@ -208,7 +207,8 @@ static bool read_list(json_reader *j, list_state *s, int level) {
   if (nested && level == in->rank - 1)
     return json_reader_fail(j, "lists are nested deeper than the shape's %d levels", in->rank);
   if (!nested && !flat && level != in->rank - 1)
-    return json_reader_fail(j, "numbers at level %d; nested lists must follow the shape", level + 1);
+    return json_reader_fail(j, "numbers at level %d; nested lists must follow the shape",
+                            level + 1);
   while (json_reader_item(j, &first)) {
     if (count == wanted)
       return json_reader_fail(j, "data of input \"features\": more than %zu items at level %d",
@@ -242,8 +242,7 @@ static bool read_shape(json_reader *j, input *in) {
   if (!json_reader_open(j, '[')) return false;
   while (json_reader_item(j, &first)) {
     if (!json_reader_number(j, &real, &dim, &is_integer)) return false;
-    if (!is_integer || dim < 0)
-      return json_reader_fail(j, "a shape holds whole numbers from 0 on");
+    if (!is_integer || dim < 0) return json_reader_fail(j, "a shape holds whole numbers from 0 on");
     if (in->rank == OIP_MAX_RANK)
       return json_reader_fail(j, "a shape of more than %d dimensions", OIP_MAX_RANK);
     in->dims[in->rank++] = dim;
@@ -292,8 +291,10 @@ static bool begin_data(json_reader *j, list_state *s, size_t max_rows) {
   if (j->status != GARAM_OK) return false;
   size_t width = s->model->context * s->model->n_features;
   if (!size_mul(&s->expected, s->r->n, width) || s->expected > s->body_size)
-    return json_reader_fail(j, "input \"features\": the shape needs %zu numbers in a body of %zu "
-                               "bytes", s->expected, s->body_size); /* before memory is taken */
+    return json_reader_fail(j,
+                            "input \"features\": the shape needs %zu numbers in a body of %zu "
+                            "bytes",
+                            s->expected, s->body_size); /* before memory is taken */
   j->status = reserve(s->r, s->expected, j->err);
   return j->status == GARAM_OK;
 }
@@ -367,8 +368,7 @@ static bool read_outputs(json_reader *j, oip_request *r, int *binary, const sess
       char found[64];
       json_slice_text(found, sizeof found, name);
       return json_reader_fail(j, "output \"%s\"; the model has \"%s\"%s", found,
-                              output_name(model, 0),
-                              n_outputs(model) == 2 ? " and \"label\"" : "");
+                              output_name(model, 0), n_outputs(model) == 2 ? " and \"label\"" : "");
     }
     for (int i = 0; i < r->n_outputs; i++)
       if (r->outputs[i].which == which)

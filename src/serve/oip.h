@@ -16,13 +16,13 @@ enum { OIP_MAX_OUTPUTS = 2, OIP_MAX_RANK = 3 };
 enum { OIP_PROBABILITIES, OIP_LABEL }; /* a regression's value is output 0 as well */
 
 typedef struct oip_request {
-  size_t n;       /* windows */
-  float *x;       /* (n, T, F): finite; kept from request to request */
+  size_t n;        /* windows */
+  float *x;        /* (n, T, F): finite; kept from request to request */
   size_t capacity; /* of x, in floats */
-  json_slice id;  /* as it was written, quotes included; size 0: none. Points into the body */
-  int n_outputs;  /* in the order asked for */
+  json_slice id;   /* as it was written, quotes included; size 0: none. Points into the body */
+  int n_outputs;   /* in the order asked for */
   struct {
-    int which;    /* OIP_PROBABILITIES, OIP_LABEL */
+    int which; /* OIP_PROBABILITIES, OIP_LABEL */
     bool binary;
   } outputs[OIP_MAX_OUTPUTS];
   bool any_binary;

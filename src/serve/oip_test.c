@@ -6,8 +6,8 @@
 #include "base/rng.h"
 #include "infer/session_fake.h"
 
-#include <setjmp.h>
 #include <cmocka.h> /* last: its fail() is a macro */
+#include <setjmp.h>
 
 static fake_model windows, flat; /* (n,2,3) and (n,4) */
 
@@ -19,8 +19,8 @@ static int setup(void **state) {
 }
 
 #define INPUT(type, shape, data)                                                                   \
-  "{\"inputs\":[{\"name\":\"features\",\"datatype\":\"" type "\",\"shape\":" shape ",\"data\":" data   \
-  "}]}"
+  "{\"inputs\":[{\"name\":\"features\",\"datatype\":\"" type "\",\"shape\":" shape                 \
+  ",\"data\":" data "}]}"
 
 static void test_accepted(void **state) {
   static const struct {
@@ -35,8 +35,10 @@ static void test_accepted(void **state) {
       {INPUT("INT64", "[1,2,3]", "[16777216,0,0,0,0,-9007199254740992]"), 1, 16777216.f,
        -9007199254740992.f},
       {INPUT("INT32", "[1,2,3]", "[-0,0,0,0,0,7]"), 1, 0, 7},
-      {" { \"parameters\" : {\"x\":[{}],\"y\":null} , \"inputs\" : [ { \"data\" : [ 1 , 2,3,4,5,6 ] ,"
-       " \"shape\":[1,2,3], \"datatype\":\"FP32\",\"name\":\"\\u0066eatures\"} ] } ", 1, 1, 6},
+      {" { \"parameters\" : {\"x\":[{}],\"y\":null} , \"inputs\" : [ { \"data\" : [ 1 , 2,3,4,5,6 "
+       "] ,"
+       " \"shape\":[1,2,3], \"datatype\":\"FP32\",\"name\":\"\\u0066eatures\"} ] } ",
+       1, 1, 6},
   };
   (void)state;
   oip_request r = {0};
@@ -71,7 +73,8 @@ static void test_refused(void **state) {
   } table[] = {
       {INPUT("FP32", "[1,2,3]", "[1,2,3,4,5]"), GARAM_PARSE, "5 items at level 1, expected 6"},
       {INPUT("FP32", "[1,2,3]", "[1,2,3,4,5,6,7]"), GARAM_PARSE, "more than 6 items"},
-      {INPUT("FP32", "[1,2,3]", "[[[1,2,3],[4,5]]]"), GARAM_PARSE, "2 items at level 3, expected 3"},
+      {INPUT("FP32", "[1,2,3]", "[[[1,2,3],[4,5]]]"), GARAM_PARSE,
+       "2 items at level 3, expected 3"},
       {INPUT("FP32", "[1,2,3]", "[[[1,2,3],[4,5,6,7]]]"), GARAM_PARSE, "more than 3 items"},
       {INPUT("FP32", "[1,2,3]", "[[1,2,3],[4,5,6]]"), GARAM_PARSE, "must follow the shape"},
       {INPUT("FP32", "[1,2,3]", "[[[[1],2,3],[4,5,6]]]"), GARAM_PARSE, "deeper than the shape"},
@@ -82,8 +85,9 @@ static void test_refused(void **state) {
        "element [0,0,1] (feature \"return_5\") is -Infinity"},
       {INPUT("FP32", "[2,2,3]", "[[[1,2,3],[4,5,6]],[[Infinity,2,3],[4,5,6]]]"), GARAM_PARSE,
        "element [1,0,0] (feature \"return_1\") is Infinity"},
-      {INPUT("FP32", "[1,2,3]", "[1,2,null,4,5,6]"), GARAM_PARSE, "element [0,0,2] (feature "
-                                                                  "\"rsi_14\") is null"},
+      {INPUT("FP32", "[1,2,3]", "[1,2,null,4,5,6]"), GARAM_PARSE,
+       "element [0,0,2] (feature "
+       "\"rsi_14\") is null"},
       {INPUT("FP32", "[1,2,3]", "[1,2,\"3\",4,5,6]"), GARAM_PARSE, "is no number"},
       {INPUT("FP32", "[1,2,3]", "[1,2,1e39,4,5,6]"), GARAM_INVALID, "beyond the range of FP32"},
       {INPUT("FP64", "[1,2,3]", "[1,2,-1e400,4,5,6]"), GARAM_INVALID, "is infinite"},
@@ -110,20 +114,22 @@ static void test_refused(void **state) {
       {INPUT("FP32", "[101,2,3]", "[]"), GARAM_LIMIT, "a batch of 101; at most 100"},
       {INPUT("FP32", "[9223372036854775807,2,3]", "[]"), GARAM_LIMIT, "at most 100"},
       {INPUT("FP32", "[100,2,3]", "[]"), GARAM_PARSE, "needs 600 numbers in a body of"},
-      {"{\"inputs\":[{\"name\":\"x\",\"datatype\":\"FP32\",\"shape\":[1,2,3],\"data\":[1,2,3,4,5,6]}]}",
+      {"{\"inputs\":[{\"name\":\"x\",\"datatype\":\"FP32\",\"shape\":[1,2,3],\"data\":[1,2,3,4,5,6]"
+       "}]}",
        GARAM_PARSE, "input \"x\"; the model's input is \"features\""},
-      {"{\"inputs\":[{\"datatype\":\"FP32\",\"shape\":[1,2,3],\"data\":[1,2,3,4,5,6]}]}", GARAM_PARSE,
-       "without \"name\""},
-      {"{\"inputs\":[{\"name\":\"features\",\"shape\":[1,2,3],\"data\":[1,2,3,4,5,6]}]}", GARAM_PARSE,
-       "no \"datatype\""},
+      {"{\"inputs\":[{\"datatype\":\"FP32\",\"shape\":[1,2,3],\"data\":[1,2,3,4,5,6]}]}",
+       GARAM_PARSE, "without \"name\""},
+      {"{\"inputs\":[{\"name\":\"features\",\"shape\":[1,2,3],\"data\":[1,2,3,4,5,6]}]}",
+       GARAM_PARSE, "no \"datatype\""},
       {"{\"inputs\":[{\"name\":\"features\",\"datatype\":\"FP32\",\"data\":[1,2,3,4,5,6]}]}",
        GARAM_PARSE, "no \"shape\""},
-      {"{\"inputs\":[{\"name\":\"features\",\"datatype\":\"FP32\",\"shape\":[1,2,3]}]}", GARAM_PARSE,
-       "no \"data\""},
+      {"{\"inputs\":[{\"name\":\"features\",\"datatype\":\"FP32\",\"shape\":[1,2,3]}]}",
+       GARAM_PARSE, "no \"data\""},
       {"{\"inputs\":[{\"data\":[NaN],\"name\":\"features\"}]}", GARAM_PARSE, "NaN is no JSON"},
       {"{\"inputs\":[]}", GARAM_PARSE, "no input"},
       {"{\"inputs\":[{\"name\":\"features\",\"datatype\":\"FP32\",\"shape\":[1,2,3],\"data\":"
-       "[1,2,3,4,5,6]},{}]}", GARAM_PARSE, "more than one input"},
+       "[1,2,3,4,5,6]},{}]}",
+       GARAM_PARSE, "more than one input"},
       {"{}", GARAM_PARSE, "no \"inputs\""},
       {"[]", GARAM_PARSE, "expected an object"},
       {"", GARAM_PARSE, "found the end"},
@@ -143,7 +149,8 @@ static void test_refused(void **state) {
        "classification extension"},
       {"{\"inputs\":[{\"parameters\":{\"shared_memory_region\":\"a\"}}]}", GARAM_PARSE,
        "shared memory"},
-      {"{\"inputs\":[{\"parameters\":{\"binary_data_size\":-1}}]}", GARAM_PARSE, "binary_data_size"},
+      {"{\"inputs\":[{\"parameters\":{\"binary_data_size\":-1}}]}", GARAM_PARSE,
+       "binary_data_size"},
       {"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[", GARAM_PARSE, "expected an object"},
       {"{\"a\":[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[", GARAM_PARSE, "more than 32 levels"},
   };
@@ -163,7 +170,8 @@ static void test_refused(void **state) {
 /* A request in the middle of memory that must not be read: exact copies, cut everywhere. */
 static void test_truncated(void **state) {
   static const char body[] =
-      "{\"id\":\"\\u00e9\",\"inputs\":[{\"name\":\"features\",\"datatype\":\"FP32\",\"shape\":[1,2,3],"
+      "{\"id\":\"\\u00e9\",\"inputs\":[{\"name\":\"features\",\"datatype\":\"FP32\",\"shape\":[1,2,"
+      "3],"
       "\"data\":[[[1,2.5e1,3],[4,-5,6]]]}],\"outputs\":[{\"name\":\"label\",\"parameters\":{"
       "\"binary_data\":false}}]}";
   (void)state;
@@ -179,7 +187,7 @@ static void test_truncated(void **state) {
 }
 
 #define BINARY(type, shape, size)                                                                  \
-  "{\"inputs\":[{\"name\":\"features\",\"datatype\":\"" type "\",\"shape\":" shape                      \
+  "{\"inputs\":[{\"name\":\"features\",\"datatype\":\"" type "\",\"shape\":" shape                 \
   ",\"parameters\":{\"binary_data_size\":" size "}}]}"
 
 static void test_binary(void **state) {
@@ -210,8 +218,10 @@ static void test_binary(void **state) {
       {BINARY("FP32", "[1,2,3]", "20"), f32, 24, GARAM_MISMATCH, "24 bytes of binary data"},
       {BINARY("FP64", "[1,2,3]", "24"), f32, 24, GARAM_MISMATCH, "need 48"},
       {INPUT("FP32", "[1,2,3]", "[1,2,3,4,5,6]"), f32, 24, GARAM_MISMATCH, "expected 0"},
-      {"{\"inputs\":[{\"name\":\"features\",\"datatype\":\"FP32\",\"shape\":[1,2,3],\"data\":[1,2,3,4,5,6"
-       "],\"parameters\":{\"binary_data_size\":24}}]}", f32, 24, GARAM_PARSE, "both"},
+      {"{\"inputs\":[{\"name\":\"features\",\"datatype\":\"FP32\",\"shape\":[1,2,3],\"data\":[1,2,"
+       "3,4,5,6"
+       "],\"parameters\":{\"binary_data_size\":24}}]}",
+       f32, 24, GARAM_PARSE, "both"},
   };
   (void)state;
   oip_request r = {0};
@@ -221,7 +231,8 @@ static void test_binary(void **state) {
     memcpy(body, table[i].json, n);
     memcpy(body + n, table[i].data, table[i].size);
     garam_error err = {0};
-    garam_status status = oip_parse(&r, &windows.info, body, n + table[i].size, (int64_t)n, 9, &err);
+    garam_status status =
+        oip_parse(&r, &windows.info, body, n + table[i].size, (int64_t)n, 9, &err);
     if (status != table[i].status || !strstr(err.message, table[i].contains))
       fail_msg("%zu: %s: %s", i, garam_status_name(status), err.message);
     if (status == GARAM_OK) {
@@ -242,8 +253,8 @@ static void test_binary(void **state) {
 /* Which outputs, in which form. */
 static void test_outputs(void **state) {
 #define WITH(rest)                                                                                 \
-  "{\"inputs\":[{\"name\":\"features\",\"datatype\":\"FP32\",\"shape\":[1,2,3],\"data\":[1,2,3,4,5,6]}]" \
-  rest "}"
+  "{\"inputs\":[{\"name\":\"features\",\"datatype\":\"FP32\",\"shape\":[1,2,3],\"data\":[1,2,3,4," \
+  "5,6]}]" rest "}"
   static const struct {
     const char *body;
     int n, which[2];
@@ -251,15 +262,23 @@ static void test_outputs(void **state) {
   } table[] = {
       {WITH(""), 2, {OIP_PROBABILITIES, OIP_LABEL}, {false, false}},
       {WITH(",\"outputs\":[]"), 2, {OIP_PROBABILITIES, OIP_LABEL}, {false, false}},
-      {WITH(",\"parameters\":{\"binary_data_output\":true}"), 2, {OIP_PROBABILITIES, OIP_LABEL},
+      {WITH(",\"parameters\":{\"binary_data_output\":true}"),
+       2,
+       {OIP_PROBABILITIES, OIP_LABEL},
        {true, true}},
-      {WITH(",\"outputs\":[{\"name\":\"label\"}],\"parameters\":{\"binary_data_output\":true}"), 1,
-       {OIP_LABEL}, {true}},
+      {WITH(",\"outputs\":[{\"name\":\"label\"}],\"parameters\":{\"binary_data_output\":true}"),
+       1,
+       {OIP_LABEL},
+       {true}},
       {WITH(",\"outputs\":[{\"name\":\"label\",\"parameters\":{\"binary_data\":false}},{\"name\":"
-            "\"probabilities\"}],\"parameters\":{\"binary_data_output\":true}"), 2,
-       {OIP_LABEL, OIP_PROBABILITIES}, {false, true}},
-      {WITH(",\"outputs\":[{\"name\":\"probabilities\",\"parameters\":{\"binary_data\":true}}]"), 1,
-       {OIP_PROBABILITIES}, {true}},
+            "\"probabilities\"}],\"parameters\":{\"binary_data_output\":true}"),
+       2,
+       {OIP_LABEL, OIP_PROBABILITIES},
+       {false, true}},
+      {WITH(",\"outputs\":[{\"name\":\"probabilities\",\"parameters\":{\"binary_data\":true}}]"),
+       1,
+       {OIP_PROBABILITIES},
+       {true}},
   };
   (void)state;
   oip_request r = {0};
@@ -282,8 +301,8 @@ static void test_outputs(void **state) {
     oip_respond(&t, &header, &r, &windows.info, "a\"b", p);
     assert_int_equal(header >= 0, any);
     json_t *json;
-    assert_int_equal(json_parse(&json, t.data, header < 0 ? t.size : (size_t)header, "answer", &err),
-                     GARAM_OK);
+    assert_int_equal(
+        json_parse(&json, t.data, header < 0 ? t.size : (size_t)header, "answer", &err), GARAM_OK);
     assert_string_equal(json_string_value(json_object_get(json, "model_name")), "a\"b");
     assert_int_equal(json_array_size(json_object_get(json, "outputs")), table[i].n);
     json_decref(json);
@@ -372,7 +391,7 @@ static void test_metadata_parses(void **state) {
     assert_int_equal(json_array_size(json_object_get(parameters, "feature_names")),
                      infos[i]->n_features);
     json_t *threshold = json_object_get(parameters, "threshold");
-    assert_true(i == 0 ? json_is_null(threshold)
+    assert_true(i == 0   ? json_is_null(threshold)
                 : i == 1 ? json_real_value(threshold) == 0.75
                          : threshold == NULL);
     json_decref(json);
@@ -388,9 +407,9 @@ static void test_metadata_parses(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_accepted),  cmocka_unit_test(test_refused),
-      cmocka_unit_test(test_truncated), cmocka_unit_test(test_binary),
-      cmocka_unit_test(test_outputs),   cmocka_unit_test(test_numbers),
+      cmocka_unit_test(test_accepted),       cmocka_unit_test(test_refused),
+      cmocka_unit_test(test_truncated),      cmocka_unit_test(test_binary),
+      cmocka_unit_test(test_outputs),        cmocka_unit_test(test_numbers),
       cmocka_unit_test(test_beside_jansson), cmocka_unit_test(test_metadata_parses),
   };
   return cmocka_run_group_tests(tests, setup, NULL);

@@ -39,8 +39,7 @@ static void model_write(text *t, const serve_state *s, size_t i) {
   text_html(t, info->sha256);
   text_string(t, "</small></p>\n");
   example(t, s, s->names[i], "", "");
-  example(t, s, s->names[i], "/predict",
-          " -H 'Content-Type: text/csv' --data-binary @bars.csv");
+  example(t, s, s->names[i], "/predict", " -H 'Content-Type: text/csv' --data-binary @bars.csv");
   char arguments[256];
   if (info->context > 1)
     snprintf(arguments, sizeof arguments,

@@ -69,8 +69,9 @@ void predict_rows(exchange *e, serve_state *s) {
   garam_status status = GARAM_OK;
 
   if (!e->content_type || !guard_content_type(e->content_type, types, COUNT_OF(types))) {
-    exchange_fail(e, 415, "expected Content-Type: text/csv (curl: -H 'Content-Type: text/csv' "
-                          "--data-binary @bars.csv)");
+    exchange_fail(e, 415,
+                  "expected Content-Type: text/csv (curl: -H 'Content-Type: text/csv' "
+                  "--data-binary @bars.csv)");
     return;
   }
   bool all = e->rows && strcmp(e->rows, "all") == 0;

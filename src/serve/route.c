@@ -45,9 +45,9 @@ void exchange_fail_status(exchange *e, const garam_error *err) {
     garam_status status;
     int code;
   } codes[] = {
-      {GARAM_INVALID, 400}, {GARAM_PARSE, 400},     {GARAM_MISMATCH, 400}, {GARAM_NOT_FOUND, 400},
-      {GARAM_LIMIT, 413},   {GARAM_UNSUPPORTED, 415}, {GARAM_BUSY, 503},   {GARAM_NO_MEMORY, 503},
-      {GARAM_INTERRUPTED, 503},
+      {GARAM_INVALID, 400},   {GARAM_PARSE, 400},     {GARAM_MISMATCH, 400},
+      {GARAM_NOT_FOUND, 400}, {GARAM_LIMIT, 413},     {GARAM_UNSUPPORTED, 415},
+      {GARAM_BUSY, 503},      {GARAM_NO_MEMORY, 503}, {GARAM_INTERRUPTED, 503},
   };
   int code = 500;
   for (size_t i = 0; i < COUNT_OF(codes); i++)
@@ -75,11 +75,10 @@ static void infer(exchange *e, serve_state *s) {
                                   (size_t)s->config->max_batch, &err);
   size_t n = e->infer.n, k = (size_t)info->n_outputs;
   session_timing timing;
+  if (status == GARAM_OK) status = mem_grow(&e->out, &e->out_capacity, n * k, sizeof *e->out, &err);
   if (status == GARAM_OK)
-    status = mem_grow(&e->out, &e->out_capacity, n * k, sizeof *e->out, &err);
-  if (status == GARAM_OK)
-    status = session_run(asked, e->infer.x, n, e->out, (int64_t)(s->config->timeout * 1e9),
-                         &timing, &err);
+    status = session_run(asked, e->infer.x, n, e->out, (int64_t)(s->config->timeout * 1e9), &timing,
+                         &err);
   if (status != GARAM_OK) {
     exchange_fail_status(e, &err);
     return;

@@ -6,8 +6,8 @@
 
 #include <regex.h>
 
-#include <setjmp.h>
 #include <cmocka.h> /* last: its fail() is a macro */
+#include <setjmp.h>
 
 typedef struct world {
   fake_model model;
@@ -124,8 +124,10 @@ static size_t check_exposition(char *text_of) {
   static const char number[] = "(-?[0-9]+(\\.[0-9]+)?(e[+-]?[0-9]+)?|\\+Inf)";
   char sample[512], family[128] = "", type[16] = "";
   snprintf(sample, sizeof sample,
-           "^[a-zA-Z_:][a-zA-Z0-9_:]*(\\{[a-z0-9_]+=\"([^\"\\\\]|\\\\.)*\"(,[a-z0-9_]+=\"([^\"\\\\]|\\\\.)*\")*"
-           "\\})? %s$", number);
+           "^[a-zA-Z_:][a-zA-Z0-9_:]*(\\{[a-z0-9_]+=\"([^\"\\\\]|\\\\.)*\"(,[a-z0-9_]+=\"([^\"\\\\]"
+           "|\\\\.)*\")*"
+           "\\})? %s$",
+           number);
   size_t n = 0;
   double last = -1;
   assert_int_equal(text_of[strlen(text_of) - 1], '\n');
@@ -194,7 +196,8 @@ static void test_metrics_format(void **state) {
   world_deinit(&w);
 }
 
-/* ---- the guard --------------------------------------------------------------------------------- */
+/* ---- the guard ---------------------------------------------------------------------------------
+ */
 
 static void test_guard(void **state) {
   static const struct {

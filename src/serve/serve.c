@@ -26,8 +26,8 @@ const opt_row serve_options[] = {
      .help = "name of the model in place of its file's; several with commas"},
     {"max-body", OPT_BYTES, OPT_AT(serve_config, max_body), .def = 16 << 20, .min = 1024,
      .max = 1 << 30, .unit = "bytes", .help = "largest request body"},
-    {"max-batch", OPT_INT, OPT_AT(serve_config, max_batch), .def = 1024, .min = 1,
-     .max = 1 << 20, .unit = "rows", .help = "most rows of one inference request"},
+    {"max-batch", OPT_INT, OPT_AT(serve_config, max_batch), .def = 1024, .min = 1, .max = 1 << 20,
+     .unit = "rows", .help = "most rows of one inference request"},
     {"timeout", OPT_F64, OPT_AT(serve_config, timeout), .def = 30, .min = 0.05, .max = 86400,
      .unit = "seconds",
      .help = "to send a request, wait for a worker, read an answer, or be silent in between"},
@@ -100,7 +100,8 @@ garam_status serve_name_of(char out[SERVE_NAME_MAX], const serve_config *config,
   return check_name(out, err);
 }
 
-/* ---- the listening socket --------------------------------------------------------------------- */
+/* ---- the listening socket ---------------------------------------------------------------------
+ */
 
 static garam_status listen_tcp(int *out, serve_server *s, garam_error *err) {
   const serve_config *config = &s->config;
@@ -127,8 +128,8 @@ static garam_status listen_tcp(int *out, serve_server *s, garam_error *err) {
                         config->port, config->address)
              : errno == EACCES
                  ? fail(err, GARAM_IO, "port %d needs rights that this process lacks", config->port)
-                 : fail(err, GARAM_IO, "listening on %s port %d: %s", config->address,
-                        config->port, strerror(errno));
+                 : fail(err, GARAM_IO, "listening on %s port %d: %s", config->address, config->port,
+                        strerror(errno));
   }
   bool v6 = found->ai_family == AF_INET6;
   freeaddrinfo(found);
@@ -158,11 +159,9 @@ static garam_status listen_unix(int *out, serve_server *s, garam_error *err) {
   strcpy(address.sun_path, path);
   struct stat st;
   if (lstat(path, &st) == 0) {
-    if (!S_ISSOCK(st.st_mode))
-      return fail(err, GARAM_BUSY, "%s is there and is no socket", path);
+    if (!S_ISSOCK(st.st_mode)) return fail(err, GARAM_BUSY, "%s is there and is no socket", path);
     int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    bool alive =
-        probe >= 0 && connect(probe, (struct sockaddr *)&address, sizeof address) == 0;
+    bool alive = probe >= 0 && connect(probe, (struct sockaddr *)&address, sizeof address) == 0;
     if (probe >= 0) close(probe);
     if (alive) return fail(err, GARAM_BUSY, "socket %s is in use by another server", path);
     unlink(path);
@@ -179,7 +178,8 @@ static garam_status listen_unix(int *out, serve_server *s, garam_error *err) {
   return GARAM_OK;
 }
 
-/* ---- start ------------------------------------------------------------------------------------ */
+/* ---- start ------------------------------------------------------------------------------------
+ */
 
 static void log_line(void *cls, const char *format, va_list args)
     __attribute__((format(printf, 2, 0)));
@@ -244,10 +244,10 @@ garam_status serve_start(serve_server **out, const serve_model *models, size_t n
   /* No MHD_OPTION_CONNECTION_TIMEOUT: it starts anew with every byte, and cuts off answers that
    * took long to compute. The connections are watched instead. */
   s->daemon = MHD_start_daemon(
-      MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL |
-          MHD_USE_ITC | MHD_USE_ERROR_LOG,
-      0, NULL, NULL, connection_handle, &s->connections, MHD_OPTION_EXTERNAL_LOGGER, log_line,
-      NULL, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_NOTIFY_CONNECTION, connection_notify,
+      MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL | MHD_USE_ITC |
+          MHD_USE_ERROR_LOG,
+      0, NULL, NULL, connection_handle, &s->connections, MHD_OPTION_EXTERNAL_LOGGER, log_line, NULL,
+      MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_NOTIFY_CONNECTION, connection_notify,
       &s->connections, MHD_OPTION_NOTIFY_COMPLETED, connection_completed, &s->connections,
       MHD_OPTION_CONNECTION_LIMIT, (unsigned)config->connection_limit,
       MHD_OPTION_PER_IP_CONNECTION_LIMIT, (unsigned)config->connections_per_address,
@@ -278,7 +278,8 @@ const char *serve_where(const serve_server *s) {
   return s->where;
 }
 
-/* ---- stop ------------------------------------------------------------------------------------- */
+/* ---- stop -------------------------------------------------------------------------------------
+ */
 
 void serve_drain(serve_server *s) {
   atomic_store(&s->state.draining, true);

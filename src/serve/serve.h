@@ -16,15 +16,15 @@ typedef struct serve_model {
 } serve_model;
 
 typedef struct serve_config {
-  int port;              /* 0: any that is free */
-  char address[64];      /* IPv4 or IPv6 */
-  char socket[108];      /* a path: a Unix socket in place of a port */
-  char name[256];        /* of the model, in place of its file's; several with commas */
-  int64_t max_body;      /* bytes */
-  int max_batch;         /* rows an inference */
-  double timeout;        /* seconds to send a request, to wait for a worker, to read an answer,
-                            to be silent in between */
-  double drain;          /* seconds that requests have to finish when stopping */
+  int port;         /* 0: any that is free */
+  char address[64]; /* IPv4 or IPv6 */
+  char socket[108]; /* a path: a Unix socket in place of a port */
+  char name[256];   /* of the model, in place of its file's; several with commas */
+  int64_t max_body; /* bytes */
+  int max_batch;    /* rows an inference */
+  double timeout;   /* seconds to send a request, to wait for a worker, to read an answer,
+                       to be silent in between */
+  double drain;     /* seconds that requests have to finish when stopping */
   int connection_limit;
   int connections_per_address; /* 0: no limit */
 } serve_config;

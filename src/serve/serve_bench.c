@@ -24,15 +24,17 @@ int main(int argc, char **argv) {
     size = t * f * sizeof *x;
     memcpy(body, x, size);
   } else {
-    size = (size_t)sprintf(body, "{\"inputs\":[{\"name\":\"features\",\"datatype\":\"FP32\",\"shape\":"
-                                 "[1,%zu,%zu],\"data\":[", t, f);
+    size = (size_t)sprintf(body,
+                           "{\"inputs\":[{\"name\":\"features\",\"datatype\":\"FP32\",\"shape\":"
+                           "[1,%zu,%zu],\"data\":[",
+                           t, f);
     for (size_t i = 0; i < t * f; i++)
       size += (size_t)sprintf(body + size, "%s%.6g", i ? "," : "", (double)x[i]);
     size += (size_t)sprintf(body + size, "]}]}");
   }
   snprintf(path, sizeof path, "/v2/models/%s/infer", argv[2]);
-  const char *headers = binary ? "Inference-Header-Content-Length: 0\r\n"
-                               : "Content-Type: application/json\r\n";
+  const char *headers =
+      binary ? "Inference-Header-Content-Length: 0\r\n" : "Content-Type: application/json\r\n";
   histogram h;
   client c;
   if (histogram_init(&h, 3, NULL) != GARAM_OK || !client_open(&c, atoi(argv[1]))) return 1;

@@ -27,11 +27,11 @@ typedef struct client {
 } client;
 
 typedef struct reply {
-  int code;      /* 0: the connection was closed without an answer */
+  int code; /* 0: the connection was closed without an answer */
   char head[8192];
-  char *body;    /* with a NUL behind it; in the client, until the next reply */
+  char *body; /* with a NUL behind it; in the client, until the next reply */
   size_t body_size;
-  bool close;    /* Connection: close */
+  bool close; /* Connection: close */
 } reply;
 
 static inline bool client_open(client *c, int port) {
@@ -148,12 +148,12 @@ static inline reply client_reply(client *c) {
 }
 
 /* One request; `headers` are lines with \r\n, without Host and Content-Length. */
-static inline reply client_ask(client *c, const char *method, const char *path,
-                               const char *headers, const void *body, size_t size) {
+static inline reply client_ask(client *c, const char *method, const char *path, const char *headers,
+                               const void *body, size_t size) {
   char head[4096];
   bool with_body = strcmp(method, "POST") == 0 || size > 0;
-  int n = snprintf(head, sizeof head, "%s %s HTTP/1.1\r\nHost: localhost\r\n%s", method, path,
-                   headers);
+  int n =
+      snprintf(head, sizeof head, "%s %s HTTP/1.1\r\nHost: localhost\r\n%s", method, path, headers);
   if (with_body) n += snprintf(head + n, sizeof head - (size_t)n, "Content-Length: %zu\r\n", size);
   n += snprintf(head + n, sizeof head - (size_t)n, "\r\n");
   if (!client_send(c, head, (size_t)n) || !client_send(c, body, size)) return (reply){.code = 0};

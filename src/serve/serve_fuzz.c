@@ -18,8 +18,11 @@ static void start(void) {
   fake_init(&model, 2, 3, false);
   REQUIRE(fake_session(&sessions[0], &model, 1, 1, NULL) == GARAM_OK, "no session");
   config = (serve_config){.max_body = 1 << 16, .max_batch = MAX_BATCH, .timeout = 1};
-  state = (serve_state){.config = &config, .where = "http://127.0.0.1:1", .names = names,
-                        .sessions = sessions, .n_models = 1};
+  state = (serve_state){.config = &config,
+                        .where = "http://127.0.0.1:1",
+                        .names = names,
+                        .sessions = sessions,
+                        .n_models = 1};
   REQUIRE(metrics_init(&state.metrics, names, 1, NULL) == GARAM_OK, "no metrics");
 }
 
@@ -34,8 +37,8 @@ static size_t take_headers(http_header *headers, size_t *n, const char *at, size
     if (end == line) return used;
     const char *colon = memchr(line, ':', (size_t)(end - line));
     if (!colon) colon = end - 1;
-    headers[(*n)++] = (http_header){line, colon + 1, (size_t)(colon - line),
-                                    (size_t)(end - colon) - 1};
+    headers[(*n)++] =
+        (http_header){line, colon + 1, (size_t)(colon - line), (size_t)(end - colon) - 1};
   }
   return used;
 }

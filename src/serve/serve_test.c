@@ -8,8 +8,8 @@
 #include <pthread.h>
 #include <sys/stat.h>
 
-#include <setjmp.h>
 #include <cmocka.h> /* last: its fail() is a macro */
+#include <setjmp.h>
 
 enum { T = 2, F = 3, K = 3 };
 
@@ -68,8 +68,10 @@ static json_t *parse(const reply *r) {
 /* An infer body for n windows of the first model; x[i] as written. Free it. */
 static char *infer_body(const float *x, size_t n, const char *more) {
   char *body = malloc(256 + n * T * F * 20), *at = body;
-  at += sprintf(at, "{%s\"inputs\":[{\"name\":\"features\",\"datatype\":\"FP32\",\"shape\":"
-                    "[%zu,%d,%d],\"data\":[", more, n, T, F);
+  at += sprintf(at,
+                "{%s\"inputs\":[{\"name\":\"features\",\"datatype\":\"FP32\",\"shape\":"
+                "[%zu,%d,%d],\"data\":[",
+                more, n, T, F);
   for (size_t i = 0; i < n * T * F; i++) at += sprintf(at, "%s%.9g", i ? "," : "", (double)x[i]);
   strcpy(at, "]}]}");
   return body;
@@ -259,7 +261,8 @@ static void test_errors(void **state) {
       {"/v2/models/m/infer", "Content-Type: application/json\r\n", "{\"inputs\":[", 400, "byte 11"},
       {"/v2/models/m/infer", "Content-Type: application/json\r\n",
        "{\"inputs\":[{\"name\":\"features\",\"datatype\":\"FP32\",\"shape\":[1,2,3],\"data\":[0,0,"
-       "0,0,NaN,0]}]}", 400, "element [0,1,1] (feature \\\"return_5\\\") is NaN"},
+       "0,0,NaN,0]}]}",
+       400, "element [0,1,1] (feature \\\"return_5\\\") is NaN"},
       {"/v2/models/m/infer", "Content-Type: text/plain\r\n", "{}", 415, "application/json"},
       {"/v2/models/m/infer", "Content-Encoding: gzip\r\n", "{}", 415, "Content-Encoding"},
       {"/v2/models/nix/infer", "Content-Type: application/json\r\n", "{}", 404, "no model"},
@@ -270,7 +273,8 @@ static void test_errors(void **state) {
        "Inference-Header-Content-Length: 1\r\nInference-Header-Content-Length: 2\r\n", "{}", 400,
        "plain number"},
       {"/v2/models/m/infer", "Content-Type: application/json\r\n",
-       "{\"inputs\":[{\"name\":\"features\",\"datatype\":\"FP32\",\"shape\":[101,2,3],\"data\":[]}]}",
+       "{\"inputs\":[{\"name\":\"features\",\"datatype\":\"FP32\",\"shape\":[101,2,3],\"data\":[]}]"
+       "}",
        413, "at most 100"},
       {"/v2/models/m/predict", "Content-Type: application/json\r\n", "1\n", 415, "text/csv"},
       {"/v2/models/m/predict", "", "1\n", 415, "text/csv"},
@@ -322,8 +326,8 @@ static void test_predict(void **state) {
   for (size_t i = 0; i < COUNT_OF(table); i++) {
     char path[64];
     sprintf(path, "/v2/models/m/predict%s", table[i].query);
-    reply r = client_ask(&c, "POST", path, "Content-Type: text/csv; charset=utf-8\r\n", csv,
-                         strlen(csv));
+    reply r =
+        client_ask(&c, "POST", path, "Content-Type: text/csv; charset=utf-8\r\n", csv, strlen(csv));
     assert_int_equal(r.code, 200);
     json_t *json = parse(&r), *list = json_object_get(json, "predictions");
     assert_int_equal(json_integer_value(json_object_get(json, "rows")), 4);
@@ -362,19 +366,21 @@ static void test_smuggling(void **state) {
     const char *name, *bytes;
     int code; /* 0: closed without an answer is fine too */
   } table[] = {
-      {"CL.TE", POST "Content-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" HIDDEN, 411},
-      {"TE.CL", POST "Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n0\r\n\r\n" HIDDEN, 411},
+      {"CL.TE", POST "Content-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" HIDDEN,
+       411},
+      {"TE.CL", POST "Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n0\r\n\r\n" HIDDEN,
+       411},
       {"TE", POST "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n" HIDDEN, 411},
       {"TE identity", POST "Transfer-Encoding: identity\r\nContent-Length: 0\r\n\r\n" HIDDEN, 411},
-      {"TE twice", POST "Transfer-Encoding: chunked\r\nTransfer-Encoding: x\r\n\r\n0\r\n\r\n" HIDDEN,
-       411},
+      {"TE twice",
+       POST "Transfer-Encoding: chunked\r\nTransfer-Encoding: x\r\n\r\n0\r\n\r\n" HIDDEN, 411},
       {"TE case", POST "tRANSFER-eNCODING: CHUNKED\r\n\r\n0\r\n\r\n" HIDDEN, 411},
       {"TE folded", POST "Transfer-Encoding:\r\n chunked\r\n\r\n0\r\n\r\n" HIDDEN, 411},
       {"TE space before colon", POST "Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n" HIDDEN, 400},
-      {"TE tab before colon", POST "Transfer-Encoding\t: chunked\r\nContent-Length: 0\r\n\r\n" HIDDEN,
-       400},
-      {"TE on GET", "GET /v2 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" HIDDEN,
-       411},
+      {"TE tab before colon",
+       POST "Transfer-Encoding\t: chunked\r\nContent-Length: 0\r\n\r\n" HIDDEN, 400},
+      {"TE on GET",
+       "GET /v2 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" HIDDEN, 411},
       {"CL.CL", POST "Content-Length: 0\r\nContent-Length: 40\r\n\r\n" HIDDEN, 400},
       {"CL.CL same", POST "Content-Length: 0\r\nContent-Length: 0\r\n\r\n" HIDDEN, 400},
       {"CL.CL on GET",
@@ -390,8 +396,8 @@ static void test_smuggling(void **state) {
       {"two Hosts", "GET /v2 HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n" HIDDEN, 400},
       {"HTTP/2.0", "GET /v2 HTTP/2.0\r\nHost: a\r\n\r\n" HIDDEN, 505},
       {"HTTP/0.9", "GET /v2\r\n\r\n" HIDDEN, 0},
-      {"folded", "GET /v2 HTTP/1.1\r\nHost: a\r\nX: a\r\n Transfer-Encoding: chunked\r\n\r\n" HIDDEN,
-       400},
+      {"folded",
+       "GET /v2 HTTP/1.1\r\nHost: a\r\nX: a\r\n Transfer-Encoding: chunked\r\n\r\n" HIDDEN, 400},
       {"no colon", "GET /v2 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding chunked\r\n\r\n" HIDDEN, 400},
       {"control character", "GET /v2 HTTP/1.1\r\nHost: a\r\nX: a\x01z\r\n\r\n" HIDDEN, 400},
       {"garbage", "\x16\x03\x01\x02\r\n\r\n\r\n" HIDDEN, 0},
@@ -422,7 +428,7 @@ static void test_smuggling(void **state) {
 /* Odd, but one request and no more. */
 static void test_odd_but_fine(void **state) {
   static const char *const table[] = {
-      "GET /v2 HTTP/1.1\nHost: a\n\n",                            /* bare line feeds */
+      "GET /v2 HTTP/1.1\nHost: a\n\n", /* bare line feeds */
       "GET /v2 HTTP/1.0\r\n\r\n",
       "\r\nGET /v2 HTTP/1.1\r\nHost: a\r\n\r\n",
       "GET /v2 HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc",
@@ -455,8 +461,9 @@ static void test_pipelined(void **state) {
   for (int i = 0; i < 2; i++) {
     make_inputs(x[i], T * F, 5 + i);
     char *body = infer_body(x[i], 1, "");
-    at += sprintf(at, "POST /v2/models/m/infer HTTP/1.1\r\nHost: a\r\nContent-Length: %zu\r\n\r\n%s",
-                  strlen(body), body);
+    at +=
+        sprintf(at, "POST /v2/models/m/infer HTTP/1.1\r\nHost: a\r\nContent-Length: %zu\r\n\r\n%s",
+                strlen(body), body);
     free(body);
   }
   at += sprintf(at, "GET /v2/health/live HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -484,7 +491,8 @@ static void test_body_limit(void **state) {
   for (int expect = 0; expect < 2; expect++) {
     client c = dial(&f);
     char head[256];
-    int n = sprintf(head, "POST /v2/models/m/infer HTTP/1.1\r\nHost: a\r\n%sContent-Length: %zu\r\n\r\n",
+    int n = sprintf(head,
+                    "POST /v2/models/m/infer HTTP/1.1\r\nHost: a\r\n%sContent-Length: %zu\r\n\r\n",
                     expect ? "Expect: 100-continue\r\n" : "", size);
     assert_true(client_send(&c, head, (size_t)n));
     if (!expect) assert_true(client_send(&c, body, size)); /* sends all before it listens */
@@ -667,7 +675,8 @@ static void run_load(const fixture *f, load *loads, size_t n, int requests) {
 /* The value of a sample line in a metrics text; -1 when it is not there. */
 static double sample(const char *metrics, const char *series) {
   size_t n = strlen(series);
-  for (const char *line = metrics; line && *line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL)
+  for (const char *line = metrics; line && *line;
+       line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL)
     if (strncmp(line, series, n) == 0 && line[n] == ' ') return strtod(line + n + 1, NULL);
   return -1;
 }
@@ -683,8 +692,8 @@ static void test_concurrent(void **state) {
   client c = dial(&f);
   reply r = client_get(&c, "/metrics");
   assert_int_equal(r.code, 200);
-  assert_true(sample(r.body, "garam_http_request_duration_seconds_count{model=\"m\",code=\"200\"}") ==
-              800);
+  assert_true(
+      sample(r.body, "garam_http_request_duration_seconds_count{model=\"m\",code=\"200\"}") == 800);
   assert_true(sample(r.body, "garam_inference_duration_seconds_count{model=\"m\"}") == 800);
   assert_true(sample(r.body, "garam_inference_rows_sum{model=\"m\"}") == 8 * 100 * 3);
   for (int i = 0; i < 1000 && sample(r.body, "garam_http_in_flight") != 1; i++)
@@ -897,26 +906,16 @@ static void test_no_allocation(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_gets),
-      cmocka_unit_test(test_infer_json),
-      cmocka_unit_test(test_infer_binary),
-      cmocka_unit_test(test_errors),
-      cmocka_unit_test(test_predict),
-      cmocka_unit_test(test_smuggling),
-      cmocka_unit_test(test_odd_but_fine),
-      cmocka_unit_test(test_pipelined),
-      cmocka_unit_test(test_body_limit),
-      cmocka_unit_test(test_header_limit),
-      cmocka_unit_test(test_slow_clients),
-      cmocka_unit_test(test_connection_limit),
-      cmocka_unit_test(test_concurrent),
-      cmocka_unit_test(test_queue_full),
-      cmocka_unit_test(test_drain),
-      cmocka_unit_test(test_drain_deadline),
-      cmocka_unit_test(test_in_use),
-      cmocka_unit_test(test_unix_socket),
-      cmocka_unit_test(test_names),
-      cmocka_unit_test(test_no_allocation),
+      cmocka_unit_test(test_gets),         cmocka_unit_test(test_infer_json),
+      cmocka_unit_test(test_infer_binary), cmocka_unit_test(test_errors),
+      cmocka_unit_test(test_predict),      cmocka_unit_test(test_smuggling),
+      cmocka_unit_test(test_odd_but_fine), cmocka_unit_test(test_pipelined),
+      cmocka_unit_test(test_body_limit),   cmocka_unit_test(test_header_limit),
+      cmocka_unit_test(test_slow_clients), cmocka_unit_test(test_connection_limit),
+      cmocka_unit_test(test_concurrent),   cmocka_unit_test(test_queue_full),
+      cmocka_unit_test(test_drain),        cmocka_unit_test(test_drain_deadline),
+      cmocka_unit_test(test_in_use),       cmocka_unit_test(test_unix_socket),
+      cmocka_unit_test(test_names),        cmocka_unit_test(test_no_allocation),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -72,10 +72,10 @@ void text_json_string(text *t, const char *s) {
 
 void text_html(text *t, const char *s) {
   for (; *s; s++) {
-    const char *escaped = *s == '&'   ? "&amp;"
-                          : *s == '<' ? "&lt;"
-                          : *s == '>' ? "&gt;"
-                          : *s == '"' ? "&quot;"
+    const char *escaped = *s == '&'    ? "&amp;"
+                          : *s == '<'  ? "&lt;"
+                          : *s == '>'  ? "&gt;"
+                          : *s == '"'  ? "&quot;"
                           : *s == '\'' ? "&#39;"
                                        : NULL;
     if (escaped) text_string(t, escaped);

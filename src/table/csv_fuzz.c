@@ -47,8 +47,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   if (!f) abort();
   fwrite(data + 1, 1, size - 1, f);
   fclose(f);
-  table_read_config config = {.delimiter = data[0] % 6, .header = data[0] / 6 % 3,
-                              .date_order = data[0] / 18 % 3, .time_unit = data[0] / 54 % 5};
+  table_read_config config = {.delimiter = data[0] % 6,
+                              .header = data[0] / 6 % 3,
+                              .date_order = data[0] / 18 % 3,
+                              .time_unit = data[0] / 54 % 5};
   table *t, *back, *fixed;
   garam_error err = {0};
   size_t changed;
@@ -73,8 +75,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   for (size_t i = 0; i < t->n_columns; i++)
     for (size_t row = 0; row < t->n_rows; row++) {
       double a = column_f64(&t->columns[i], row), b = column_f64(&back->columns[i], row);
-      REQUIRE(a == b || (isnan(a) && isnan(b)), "row %zu, column %zu: %.17g, then %.17g",
-              row, i, a, b);
+      REQUIRE(a == b || (isnan(a) && isnan(b)), "row %zu, column %zu: %.17g, then %.17g", row, i, a,
+              b);
     }
   table_free(back);
 done:

@@ -86,7 +86,10 @@ static const good_case good_cases[] = {
     {"no newline at the end", "", "a,b\n1,2\n3,4", "II", "a,b\n1,2\n3,4\n"},
     {"CRLF", "", "a,b\r\n1,2\r\n", "II", "a,b\n1,2\n"},
     {"CR alone", "", "a,b\r1,2\r3,4\r", "II", "a,b\n1,2\n3,4\n"},
-    {"byte order mark", "", "\xef\xbb\xbf" "a,b\n1,2\n", "II", "a,b\n1,2\n"},
+    {"byte order mark", "",
+     "\xef\xbb\xbf"
+     "a,b\n1,2\n",
+     "II", "a,b\n1,2\n"},
     {"blank lines are no rows", "", "\n\na,b\n\n1,2\n  \n3,4\n\n", "II", "a,b\n1,2\n3,4\n"},
     {"blanks around cells", "", "a , b\n 1 ,\t2\n", "II", "a,b\n1,2\n"},
     {"semicolon", "", "a;b\n1;2.5\n", "IF", "a,b\n1,2.5\n"},
@@ -231,16 +234,18 @@ static const bad_case bad_cases[] = {
     {"a field too few", "", "a,b,c\n1,2,3\n4,5\n", ":3: 2 fields, expected 3", GARAM_PARSE},
     {"a field too many", "", "a,b\n1,2\n3,4,5\n", ":3: 3 fields, expected 2", GARAM_PARSE},
     {"one field", "", "a,b\n1,2\nx\n", ":3: 1 field, expected 2", GARAM_PARSE},
-    {"ragged after a blank line and a newline in quotes", "",
-     "a,b\n\n\"x\ny\",1\nz,2,3\n", ":5: 3 fields, expected 2", GARAM_PARSE},
+    {"ragged after a blank line and a newline in quotes", "", "a,b\n\n\"x\ny\",1\nz,2,3\n",
+     ":5: 3 fields, expected 2", GARAM_PARSE},
     {"text in a number column", "", "time,close\n2026-01-03,1.5\n2026-01-04,abc\n2026-01-05,2\n",
      ":3: column \"close\": expected a number, found \"abc\"", GARAM_PARSE},
     {"a thousands separator", "", "a;b\n1.5;x\n\"1,000.5\";y\n",
      ":3: column \"a\": expected a number, found \"1,000.5\"", GARAM_PARSE},
-    {"a long text is cut", "", "a\n1\n2\n"
+    {"a long text is cut", "",
+     "a\n1\n2\n"
      "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\n",
      ":4: column \"a\": expected a number, found "
-     "\"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx...\"", GARAM_PARSE},
+     "\"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx...\"",
+     GARAM_PARSE},
     {"control characters are not shown", "", "a\n1\n2\n\x1b[31m\n",
      ":4: column \"a\": expected a number, found \"?[31m\"", GARAM_PARSE},
     {"text in a time column", "", "time,x\n2026-01-03,1\n2026-01-04,2\nsoon,3\n",
@@ -253,7 +258,8 @@ static const bad_case bad_cases[] = {
      ":3: column \"time\": a time with a zone, after times without one", GARAM_PARSE},
     {"day or month", "", "date,x\n03/01/2026,1\n",
      ":2: column \"date\": day and month cannot be told apart in these dates; give --date-order "
-     "dmy or mdy", GARAM_PARSE},
+     "dmy or mdy",
+     GARAM_PARSE},
     {"times all missing", "time-column=date", "date,x\n,1\nNA,2\n",
      ": column \"date\": every time is missing", GARAM_PARSE},
     {"no such time column", "time-column=tme", "time,x\n2026-01-03,1\n",
@@ -272,13 +278,12 @@ static const bad_case bad_cases[] = {
      GARAM_PARSE},
     {"a quote not closed", "", "a,b\n1,\"x\n3,4\n",
      ":2: a quote is opened in field 2 and never closed", GARAM_PARSE},
-    {"text after a quote", "", "a,b\n1,\"x\"y\n",
-     ":2: field 2 goes on after its closing quote", GARAM_PARSE},
+    {"text after a quote", "", "a,b\n1,\"x\"y\n", ":2: field 2 goes on after its closing quote",
+     GARAM_PARSE},
     {"a name that is not UTF-8", "", "a\xe9,b\n1,2\n", ":1: the name of column 1 is not UTF-8 text",
      GARAM_PARSE},
     {"text that is not UTF-8", "", "a,b\nx,1\n\xe9t\xe9,2\n",
-     ":3: column \"a\": the text is not UTF-8",
-     GARAM_PARSE},
+     ":3: column \"a\": the text is not UTF-8", GARAM_PARSE},
 };
 
 static void refuses(void **state) {
@@ -360,8 +365,7 @@ static void types_change_after_the_sample(void **state) {
       {"a,b\n", "1,\n", "2,x\n3,\n4,7\n", "IC", NULL},
       {"a,b\n", "1,\n", "2,7\n3,x\n", NULL, ":5003: column \"b\": expected a number, found \"x\""},
       {"a,b\n", "1,2\n", "3\n", NULL, ":5002: 1 field, expected 2"},
-      {"a,b\n", "1,2\n", "3,\"4\n", NULL,
-       ":5002: a quote is opened in field 2 and never closed"},
+      {"a,b\n", "1,2\n", "3,\"4\n", NULL, ":5002: a quote is opened in field 2 and never closed"},
   };
   for (size_t i = 0; i < COUNT_OF(cases); i++) {
     size_t size;
@@ -494,7 +498,9 @@ static void compressed_by_content(void **state) {
       memcpy(packed, text, size < bound ? size : bound);
       write_text(text, size);
     } else if (kind == 1) {
-      z_stream z = {.next_in = (Bytef *)text, .avail_in = (uInt)size, .next_out = packed,
+      z_stream z = {.next_in = (Bytef *)text,
+                    .avail_in = (uInt)size,
+                    .next_out = packed,
                     .avail_out = (uInt)bound};
       assert_int_equal(deflateInit2(&z, 6, Z_DEFLATED, 31, 8, Z_DEFAULT_STRATEGY), Z_OK);
       assert_int_equal(deflate(&z, Z_FINISH), Z_STREAM_END);

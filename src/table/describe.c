@@ -111,8 +111,7 @@ static garam_status describe_index(bool *good, json_t *o, const table *t, garam_
     }
     if (r.n_duplicates)
       set_count(good, time, "first_duplicate_line", table_line(t, r.first_duplicate));
-    if (r.n_unsorted)
-      set_count(good, time, "first_unsorted_line", table_line(t, r.first_unsorted));
+    if (r.n_unsorted) set_count(good, time, "first_unsorted_line", table_line(t, r.first_unsorted));
   }
   set(good, o, "time", time ? time : json_null());
   set_count(good, o, "gaps", r.n_gaps);

@@ -25,12 +25,12 @@ typedef struct cell {
 /* What a column's sample looked like. */
 typedef struct cell_counts {
   size_t integer, real, calendar, clock, text;
-  size_t compact;       /* integers that are YYYYMMDD... */
+  size_t compact; /* integers that are YYYYMMDD... */
   size_t with_clock, with_zone;
-  size_t clock_digits;  /* integers that are HHMMSS or HHMM */
+  size_t clock_digits;                  /* integers that are HHMMSS or HHMM */
   size_t first_over_12, second_over_12; /* of dates with the year last */
   size_t year_last, with_dots;
-  double largest;       /* magnitude of the numbers */
+  double largest; /* magnitude of the numbers */
 } cell_counts;
 
 typedef enum time_form { FORM_CALENDAR, FORM_COMPACT, FORM_EPOCH } time_form;
@@ -43,15 +43,15 @@ typedef struct row_column {
   bool must_be_time, must_be_text;
   bool seen_zone, seen_naive;
   time_form form;
-  int order;       /* time_order */
-  int64_t unit;    /* ns in one step of an epoch */
-  int clock_from;  /* column with the time of day, or -1 */
-  int32_t *slots;  /* hash table: code + 1, or 0 */
+  int order;      /* time_order */
+  int64_t unit;   /* ns in one step of an epoch */
+  int clock_from; /* column with the time of day, or -1 */
+  int32_t *slots; /* hash table: code + 1, or 0 */
   size_t n_slots, names_capacity;
 } row_column;
 
 typedef struct row_reader {
-  table *t;           /* grows while rows are added */
+  table *t;            /* grows while rows are added */
   row_column *columns; /* one for each of t->columns */
   size_t n_columns;
   const table_read_config *config;
@@ -61,7 +61,7 @@ typedef struct row_reader {
   size_t lines_capacity; /* of t->line_of_row */
   uint64_t next_line;    /* that a row in order would have */
   bool has_offset;
-  int64_t offset;        /* zone_offset in ns */
+  int64_t offset; /* zone_offset in ns */
 } row_reader;
 
 /* n columns named "0", "1", ... until rows_name. `config` and `line_word` are borrowed. */

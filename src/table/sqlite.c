@@ -116,8 +116,10 @@ static garam_status prepare(source *s, garam_error *err) {
   sqlite3_stmt *found = NULL;
   if (s->table) {
     int code = sqlite3_prepare_v2(
-        s->db, "SELECT 1 FROM sqlite_master WHERE type IN ('table', 'view') AND name = ?1 "
-               "COLLATE NOCASE", -1, &found, NULL);
+        s->db,
+        "SELECT 1 FROM sqlite_master WHERE type IN ('table', 'view') AND name = ?1 "
+        "COLLATE NOCASE",
+        -1, &found, NULL);
     if (code == SQLITE_OK) code = sqlite3_bind_text(found, 1, s->table, -1, SQLITE_STATIC);
     if (code == SQLITE_OK) code = sqlite3_step(found);
     sqlite3_finalize(found);
@@ -175,23 +177,24 @@ static garam_status next_row(source *s, const row_reader *r, uint64_t number, bo
     case SQLITE_TEXT: {
       const char *text = (const char *)sqlite3_column_text(s->statement, at);
       if (!text) return fail_memory(err, 0);
-      *c = (cell){.kind = CELL_TEXT, .quoted = true, .text = text,
+      *c = (cell){.kind = CELL_TEXT,
+                  .quoted = true,
+                  .text = text,
                   .size = (uint32_t)sqlite3_column_bytes(s->statement, at)};
       break;
     }
     case SQLITE_NULL: *c = (cell){.kind = CELL_NULL}; break;
     default:
       return fail(err, GARAM_PARSE,
-                  "%s: row %llu: column \"%s\": a blob, expected a number or text",
-                  s->file, (unsigned long long)number, r->t->columns[i].name);
+                  "%s: row %llu: column \"%s\": a blob, expected a number or text", s->file,
+                  (unsigned long long)number, r->t->columns[i].name);
     }
   }
   return GARAM_OK;
 }
 
-static garam_status read_all(table **out, source *s, row_reader *r,
-                             const table_read_config *config, table_progress_fn progress,
-                             void *context, garam_error *err) {
+static garam_status read_all(table **out, source *s, row_reader *r, const table_read_config *config,
+                             table_progress_fn progress, void *context, garam_error *err) {
   size_t n = (size_t)sqlite3_column_count(s->statement);
   bool got = true;
   TRY(rows_init(r, s->file, ": row ", n, config, err));

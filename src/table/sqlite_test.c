@@ -96,7 +96,8 @@ static void addresses(void **state) {
       {"?query=SELECT%20close%20FROM%20prices%20ORDER%20BY%20close%20DESC", 3, 1},
       {"?query=SELECT '50%25' AS x, 'a?b=c' AS y", 1, 2},
       {"?query=WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000) "
-       "SELECT i FROM n", 5000, 1},
+       "SELECT i FROM n",
+       5000, 1},
   };
   for (size_t i = 0; i < COUNT_OF(cases); i++) {
     table *t = must_open(cases[i].query);
@@ -180,8 +181,10 @@ static void nothing_is_written(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(types_by_value), cmocka_unit_test(addresses),
-      cmocka_unit_test(refuses),        cmocka_unit_test(refuses_files),
+      cmocka_unit_test(types_by_value),
+      cmocka_unit_test(addresses),
+      cmocka_unit_test(refuses),
+      cmocka_unit_test(refuses_files),
       cmocka_unit_test(nothing_is_written),
   };
   return cmocka_run_group_tests(tests, set_up, tear_down);

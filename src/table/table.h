@@ -25,15 +25,15 @@ typedef struct column {
   };
   char **names; /* CATEGORY; each its own block of memory */
   size_t n_names;
-  bool is_utc;  /* TIME: the text had a zone or was an epoch, or zone_offset was taken off */
+  bool is_utc; /* TIME: the text had a zone or was an epoch, or zone_offset was taken off */
 } column;
 
 typedef struct table {
-  char *source;      /* for messages: "prices.csv" */
+  char *source; /* for messages: "prices.csv" */
   size_t n_rows, n_columns;
   column *columns;
-  int time_column;   /* -1: not a time series */
-  char zone[8];      /* "UTC" when the text said so (Z or an offset), else "none": exchange time */
+  int time_column; /* -1: not a time series */
+  char zone[8];    /* "UTC" when the text said so (Z or an offset), else "none": exchange time */
   uint64_t *line_of_row; /* line in the file, 1-based; NULL when rows are lines in order (then
                             line = row + first_line) */
   uint64_t first_line;
@@ -41,12 +41,12 @@ typedef struct table {
 
 /* How to read, as option rows (table_read_options). Text fields empty: found out. */
 typedef struct table_read_config {
-  int delimiter;        /* auto, comma, semicolon, tab, space, pipe */
-  int header;           /* auto, yes, no */
-  char time_column[64]; /* "a" or "a,b" for date and time in two columns; "none" */
-  int time_unit;        /* auto, s, ms, us, ns: of integers */
-  int date_order;       /* auto, dmy, mdy: of dates with the year last */
-  char zone_offset[8];  /* "+09:00": what to take off times without a zone; "" leaves them */
+  int delimiter;          /* auto, comma, semicolon, tab, space, pipe */
+  int header;             /* auto, yes, no */
+  char time_column[64];   /* "a" or "a,b" for date and time in two columns; "none" */
+  int time_unit;          /* auto, s, ms, us, ns: of integers */
+  int date_order;         /* auto, dmy, mdy: of dates with the year last */
+  char zone_offset[8];    /* "+09:00": what to take off times without a zone; "" leaves them */
   char text_columns[256]; /* "symbol,isin": read as text even if the cells look like numbers */
 } table_read_config;
 extern const opt_row table_read_options[];
@@ -81,12 +81,12 @@ garam_status table_write_csv(const table *t, const char *path, garam_error *err)
 
 /* What is wrong with the time index. Rows are 0-based. */
 typedef struct table_time_report {
-  int64_t start, end, step; /* step: the most frequent difference, ns */
-  size_t n_unsorted, first_unsorted;   /* rows whose time is before the row above */
+  int64_t start, end, step;          /* step: the most frequent difference, ns */
+  size_t n_unsorted, first_unsorted; /* rows whose time is before the row above */
   size_t n_duplicates, first_duplicate;
-  size_t n_gaps;           /* differences over 1.5 steps */
+  size_t n_gaps; /* differences over 1.5 steps */
   int64_t largest_gap;
-  size_t largest_gap_row;  /* row after it */
+  size_t largest_gap_row; /* row after it */
 } table_time_report;
 garam_status table_time_check(table_time_report *out, const table *t, garam_error *err);
 

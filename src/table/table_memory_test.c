@@ -67,11 +67,13 @@ static int set_up(void **state) {
   char path[80];
   snprintf(path, sizeof path, "%s/t.db", folder);
   if (sqlite3_open(path, &db) != SQLITE_OK) return -1;
-  int code = sqlite3_exec(db, "CREATE TABLE t (time TEXT, x REAL, name TEXT);"
-                              "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n "
-                              "WHERE i < 200) INSERT INTO t SELECT "
-                              "date('2026-01-01', i || ' days'), "
-                              "i * 0.5, 'name ' || (i % 30) FROM n;", NULL, NULL, NULL);
+  int code = sqlite3_exec(db,
+                          "CREATE TABLE t (time TEXT, x REAL, name TEXT);"
+                          "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n "
+                          "WHERE i < 200) INSERT INTO t SELECT "
+                          "date('2026-01-01', i || ' days'), "
+                          "i * 0.5, 'name ' || (i % 30) FROM n;",
+                          NULL, NULL, NULL);
   sqlite3_close(db);
   return code == SQLITE_OK ? 0 : -1;
 }

@@ -37,8 +37,8 @@ static table *times_table(const int64_t *seconds, size_t n) {
 
 /* One of every type, with missing values, and names that need quotes. */
 static table *mixed_table(size_t n) {
-  static const char *const names[] = {"plain", "with, comma", "NA", "two\nlines", "\"quoted\"",
-                                      " blanks ", "한국어"};
+  static const char *const names[] = {"plain",      "with, comma", "NA",    "two\nlines",
+                                      "\"quoted\"", " blanks ",    "한국어"};
   table *t;
   column *c;
   garam_error err;
@@ -106,7 +106,7 @@ static void finds_columns(void **state) {
   column *c;
   garam_error err;
   assert_int_equal(table_add_column(&c, t, "Whole", COLUMN_F64, &err), GARAM_OK);
-  assert_true(c->f64[2] == 0); /* zeroed */
+  assert_true(c->f64[2] == 0);                 /* zeroed */
   assert_int_equal(table_find(t, "Whole"), 4); /* exact before case */
   assert_true(isnan(column_f64(&t->columns[3], 2)));
   assert_true(column_f64(&t->columns[3], 1) == 1);
@@ -185,23 +185,43 @@ static void checks_times(void **state) {
   } cases[] = {
       {"regular", {0, 60, 120, 180}, 4, {.start = 0, .end = 180, .step = 60}},
       {"one row", {5}, 1, {.start = 5, .end = 5}},
-      {"a gap", {0, 60, 120, 300, 360}, 5,
+      {"a gap",
+       {0, 60, 120, 300, 360},
+       5,
        {.end = 360, .step = 60, .n_gaps = 1, .largest_gap = 180, .largest_gap_row = 3}},
       {"half a step more is no gap", {0, 60, 120, 210}, 4, {.end = 210, .step = 60}},
-      {"two gaps", {0, 10, 20, 120, 130, 330}, 6,
+      {"two gaps",
+       {0, 10, 20, 120, 130, 330},
+       6,
        {.end = 330, .step = 10, .n_gaps = 2, .largest_gap = 200, .largest_gap_row = 5}},
-      {"duplicates", {0, 60, 60, 60, 120}, 5,
+      {"duplicates",
+       {0, 60, 60, 60, 120},
+       5,
        {.end = 120, .step = 60, .n_duplicates = 2, .first_duplicate = 2}},
-      {"unsorted", {0, 120, 60, 180, 170}, 5,
+      {"unsorted",
+       {0, 120, 60, 180, 170},
+       5,
        {.end = 180, .step = 60, .n_unsorted = 2, .first_unsorted = 2}},
-      {"duplicates far apart", {60, 0, 120, 60}, 4,
-       {.end = 120, .step = 60, .n_unsorted = 2, .first_unsorted = 1, .n_duplicates = 1,
+      {"duplicates far apart",
+       {60, 0, 120, 60},
+       4,
+       {.end = 120,
+        .step = 60,
+        .n_unsorted = 2,
+        .first_unsorted = 1,
+        .n_duplicates = 1,
         .first_duplicate = 3}},
-      {"missing times are passed over", {0, MISSING, 60, 120, MISSING}, 5,
+      {"missing times are passed over",
+       {0, MISSING, 60, 120, MISSING},
+       5,
        {.end = 120, .step = 60}},
-      {"the shorter of equally frequent steps", {0, 10, 20, 50, 80}, 5,
+      {"the shorter of equally frequent steps",
+       {0, 10, 20, 50, 80},
+       5,
        {.end = 80, .step = 10, .n_gaps = 2, .largest_gap = 30, .largest_gap_row = 3}},
-      {"all the same", {7, 7, 7}, 3,
+      {"all the same",
+       {7, 7, 7},
+       3,
        {.start = 7, .end = 7, .n_duplicates = 2, .first_duplicate = 1}},
   };
   for (size_t i = 0; i < COUNT_OF(cases); i++) {
@@ -293,7 +313,8 @@ static void describes(void **state) {
   FILE *f = fdopen(fd, "w");
   fputs("time,close,volume,side\n2026-01-03T09:30:00,1,10,buy\n2026-01-03T09:32:00,2.5,20,sell\n"
         "2026-01-03T09:31:00,,30,buy\n2026-01-03T09:32:00,4,40,\n"
-        "2026-01-03T09:40:00,inf,50,x\n", f);
+        "2026-01-03T09:40:00,inf,50,x\n",
+        f);
   fclose(f);
   table *t;
   garam_error err;
@@ -337,10 +358,14 @@ static void options_have_defaults(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(finds_columns),        cmocka_unit_test(writes_what_it_reads),
-      cmocka_unit_test(head_knows_no_future), cmocka_unit_test(takes_rows_in_order),
-      cmocka_unit_test(checks_times),         cmocka_unit_test(repairs_on_request),
-      cmocka_unit_test(describes),            cmocka_unit_test(options_have_defaults),
+      cmocka_unit_test(finds_columns),
+      cmocka_unit_test(writes_what_it_reads),
+      cmocka_unit_test(head_knows_no_future),
+      cmocka_unit_test(takes_rows_in_order),
+      cmocka_unit_test(checks_times),
+      cmocka_unit_test(repairs_on_request),
+      cmocka_unit_test(describes),
+      cmocka_unit_test(options_have_defaults),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

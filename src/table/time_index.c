@@ -175,8 +175,7 @@ static void repair_deduplicate(repair *r) {
   sort_rows(r->order, r->spare, times, r->n);
   for (size_t i = 0; i < r->n; i++) {
     int64_t at = times[r->order[i]];
-    r->drop[r->order[i]] =
-        at != COLUMN_I64_MISSING && i + 1 < r->n && times[r->order[i + 1]] == at;
+    r->drop[r->order[i]] = at != COLUMN_I64_MISSING && i + 1 < r->n && times[r->order[i + 1]] == at;
   }
   repair_drop(r);
 }

@@ -9,8 +9,13 @@
 #include <cmocka.h>
 
 static int64_t at(int year, int month, int day, int hour, int minute, int second, int ns) {
-  return clock_from_civil(&(clock_civil){.year = year, .month = month, .day = day, .hour = hour,
-                                         .minute = minute, .second = second, .nanosecond = ns});
+  return clock_from_civil(&(clock_civil){.year = year,
+                                         .month = month,
+                                         .day = day,
+                                         .hour = hour,
+                                         .minute = minute,
+                                         .second = second,
+                                         .nanosecond = ns});
 }
 
 /* The expected time as ISO text; "" when it must be refused. */
@@ -222,8 +227,8 @@ static void epochs(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(calendar),   cmocka_unit_test(year_last_shows_its_parts),
-      cmocka_unit_test(compact),    cmocka_unit_test(clocks_and_offsets),
+      cmocka_unit_test(calendar), cmocka_unit_test(year_last_shows_its_parts),
+      cmocka_unit_test(compact),  cmocka_unit_test(clocks_and_offsets),
       cmocka_unit_test(epochs),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

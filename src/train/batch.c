@@ -7,8 +7,8 @@
 #include <math.h>
 #include <string.h>
 
-void batch_windows(float *x, int32_t *begin, const dataset *d, size_t context,
-                   const uint32_t *rows, size_t n) {
+void batch_windows(float *x, int32_t *begin, const dataset *d, size_t context, const uint32_t *rows,
+                   size_t n) {
   const size_t width = d->n_features, window = context * width;
   for (size_t i = 0; i < n; i++) {
     size_t row = rows[i], first = d->series_begin ? d->series_begin[row] : 0;

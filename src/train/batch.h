@@ -7,8 +7,8 @@
 
 /* The windows of `context` rows that end at rows[0..n): x (n, context, n_features), begin (n).
  * Rows before a series' first are zeros, and counted in begin. */
-void batch_windows(float *x, int32_t *begin, const dataset *d, size_t context,
-                   const uint32_t *rows, size_t n);
+void batch_windows(float *x, int32_t *begin, const dataset *d, size_t context, const uint32_t *rows,
+                   size_t n);
 
 /* The rows of a training run, pass after pass. Each pass is a permutation keyed by (seed,
  * RNG_SHUFFLE, pass), so that what step s reads is a function of s alone. */

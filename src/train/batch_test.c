@@ -30,7 +30,7 @@ static void windows_never_cross_a_series(void **state) {
     int32_t begin;
     float first[3]; /* feature 0 of each step */
   } rows[] = {
-      {0, 2, {0, 0, 1}}, {1, 1, {0, 1, 2}}, {2, 0, {1, 2, 3}}, {4, 0, {3, 4, 5}},
+      {0, 2, {0, 0, 1}}, {1, 1, {0, 1, 2}}, {2, 0, {1, 2, 3}},  {4, 0, {3, 4, 5}},
       {5, 2, {0, 0, 6}}, {6, 1, {0, 6, 7}}, {9, 0, {8, 9, 10}},
   };
   enum { N = COUNT_OF(rows), T = 3 };

@@ -42,7 +42,8 @@ static void draw_batch(program *p, const bench_step_config *c) {
 garam_status bench_step(bench_step_result *out, const bench_step_config *c, garam_error *err) {
   *out = (bench_step_result){0};
   if (c->batch < 1 || c->n_features < 1 || c->n_classes < 2 || c->steps < 1 || c->warmup < 0)
-    return fail(err, GARAM_INVALID, "a step needs a batch, features, two classes, and a repetition");
+    return fail(err, GARAM_INVALID,
+                "a step needs a batch, features, two classes, and a repetition");
   TRY(model_transformer.check(&c->model, err));
   const program_config config = {
       .model = &model_transformer,
@@ -84,8 +85,7 @@ garam_status bench_step(bench_step_result *out, const bench_step_config *c, gara
   if (!isfinite(out->loss)) TRY_GOTO(done, fail(err, GARAM_NUMERIC, "the loss is %g", out->loss));
   TRY_GOTO(done, median(&out->step_seconds, out->step_seconds_all, out->n_steps, err));
   out->parameters = graph_param_scalars(p.graph);
-  out->planned_bytes =
-      4 * graph_param_block(p.graph) * sizeof(float) + plan_arena_bytes(p.plan);
+  out->planned_bytes = 4 * graph_param_block(p.graph) * sizeof(float) + plan_arena_bytes(p.plan);
   size_t peak = mem_peak_resident();
   out->resident_bytes = peak > resident ? peak - resident : 0;
   out->flops = plan_flops(p.plan);

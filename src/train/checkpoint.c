@@ -27,9 +27,8 @@ static void parts_of(part out[4], const checkpoint *c) {
 
 garam_status checkpoint_write(const checkpoint *c, const char *path, garam_error *err) {
   package_writer *w = NULL;
-  json_t *meta = json_pack("{s:i, s:I, s:i, s:O}", "version", VERSION, "step",
-                           (json_int_t)c->step, "best_epoch", c->best_epoch, "identity",
-                           c->identity);
+  json_t *meta = json_pack("{s:i, s:I, s:i, s:O}", "version", VERSION, "step", (json_int_t)c->step,
+                           "best_epoch", c->best_epoch, "identity", c->identity);
   garam_status status = GARAM_OK;
   double exact[N_EXACT] = {c->best_value, c->seconds};
   memcpy(exact + 2, c->sums, sizeof c->sums);

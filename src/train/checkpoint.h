@@ -8,15 +8,15 @@
 enum { CHECKPOINT_SUMS = 6 };
 
 typedef struct checkpoint {
-  uint64_t step;        /* updates done; with the seed it says which rows come next */
-  int best_epoch;       /* from 1; 0: none yet */
-  double best_value;    /* validation loss, or accuracy, of the best epoch */
-  double seconds;       /* trained so far */
+  uint64_t step;                /* updates done; with the seed it says which rows come next */
+  int best_epoch;               /* from 1; 0: none yet */
+  double best_value;            /* validation loss, or accuracy, of the best epoch */
+  double seconds;               /* trained so far */
   double sums[CHECKPOINT_SUMS]; /* of the epoch under way; the loop's own */
-  curve curve;          /* finished epochs */
-  size_t block;         /* items of each of these */
+  curve curve;                  /* finished epochs */
+  size_t block;                 /* items of each of these */
   float *params, *m, *v, *best; /* best: parameters of the best epoch */
-  json_t *identity;     /* what data, options and seed it belongs to */
+  json_t *identity;             /* what data, options and seed it belongs to */
 } checkpoint;
 
 /* FOLDER/which.safetensors, for "last" and "best". mem_free; NULL when memory is out. */

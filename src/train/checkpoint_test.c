@@ -37,7 +37,11 @@ typedef struct blocks {
 
 static checkpoint make(blocks *b, float first, const char *options) {
   for (int i = 0; i < 4 * BLOCK; i++) ((float *)b)[i] = first + (float)i / 7;
-  return (checkpoint){.block = BLOCK, .params = b->params, .m = b->m, .v = b->v, .best = b->best,
+  return (checkpoint){.block = BLOCK,
+                      .params = b->params,
+                      .m = b->m,
+                      .v = b->v,
+                      .best = b->best,
                       .identity = json_pack("{s:s, s:{s:s, s:i}}", "model", "mlp", "options",
                                             "schedule", options, "layers", 2)};
 }
@@ -138,9 +142,7 @@ static void damage_is_found(void **state) {
   mem_free(data);
 }
 
-static struct {
-  uint64_t n, fail_at;
-} budget;
+static struct { uint64_t n, fail_at; } budget;
 
 static void *failing_resize(void *context, void *ptr, size_t size) {
   (void)context;

@@ -7,12 +7,10 @@
 #include <math.h>
 #include <string.h>
 
-const char *const curve_names[CURVE_COLUMNS] = {"train_loss",     "valid_loss",
-                                                "train_accuracy", "valid_accuracy",
-                                                "learning_rate",  "seconds"};
-static const char *const tags[CURVE_COLUMNS] = {"train/loss",     "valid/loss",
-                                                "train/accuracy", "valid/accuracy",
-                                                "learning_rate",  "seconds"};
+const char *const curve_names[CURVE_COLUMNS] = {"train_loss",     "valid_loss",    "train_accuracy",
+                                                "valid_accuracy", "learning_rate", "seconds"};
+static const char *const tags[CURVE_COLUMNS] = {"train/loss",     "valid/loss",    "train/accuracy",
+                                                "valid/accuracy", "learning_rate", "seconds"};
 
 garam_status curve_reserve(curve *c, size_t n, garam_error *err) {
   return mem_grow(&c->rows, &c->capacity, n, sizeof *c->rows, err);

@@ -19,13 +19,20 @@
 
 static void checksum_vector(void **state) {
   (void)state;
-  assert_int_equal(events_masked_crc("\x1a\x11" "CRC test, one two", 19), 0x5794d08a);
+  assert_int_equal(events_masked_crc("\x1a\x11"
+                                     "CRC test, one two",
+                                     19),
+                   0x5794d08a);
 }
 
 static void records_are_framed(void **state) {
   (void)state;
   uint8_t out[16 + 19];
-  assert_int_equal(events_record(out, "\x1a\x11" "CRC test, one two", 19), sizeof out);
+  assert_int_equal(events_record(out,
+                                 "\x1a\x11"
+                                 "CRC test, one two",
+                                 19),
+                   sizeof out);
   static const uint8_t length[8] = {19};
   assert_memory_equal(out, length, 8);
   uint32_t crc;
@@ -71,8 +78,14 @@ static void walk(event *e, const uint8_t *at, const uint8_t *end, int depth) {
     uint64_t key = varint(&at), field = key >> 3;
     switch (key & 7) {
     case 0: e->step = varint(&at); break;
-    case 1: memcpy(&e->time, at, 8); at += 8; break;
-    case 5: memcpy(&e->value, at, 4); at += 4; break;
+    case 1:
+      memcpy(&e->time, at, 8);
+      at += 8;
+      break;
+    case 5:
+      memcpy(&e->value, at, 4);
+      at += 4;
+      break;
     case 2: {
       uint64_t n = varint(&at);
       if ((depth == 0 && field == 5) || (depth == 1 && field == 1)) {
@@ -100,15 +113,19 @@ static void a_file_reads_back(void **state) {
   assert_int_equal(events_open(&e, folder, &err), GARAM_OK);
   curve c = {0};
   assert_int_equal(curve_reserve(&c, 2, &err), GARAM_OK);
-  curve_add(&c, &(fit_epoch){.train_loss = 1.5, .valid_loss = NAN, .train_accuracy = 0.25,
-                             .valid_accuracy = NAN, .learning_rate = 1e-3, .seconds = 2});
+  curve_add(&c, &(fit_epoch){.train_loss = 1.5,
+                             .valid_loss = NAN,
+                             .train_accuracy = 0.25,
+                             .valid_accuracy = NAN,
+                             .learning_rate = 1e-3,
+                             .seconds = 2});
   assert_int_equal(curve_write_events(&c, e, &err), GARAM_OK);
   assert_int_equal(events_scalar(e, "far", UINT64_C(1) << 40, -2.0, &err), GARAM_OK);
   assert_int_equal(curve_write(&c, folder, &err), GARAM_OK);
   assert_int_equal(events_close(e, &err), GARAM_OK);
 
   static const event expected[] = {
-      {0, 0, "brain.Event:2", 0},      {0, 1, "train/loss", 1.5f}, {0, 1, "train/accuracy", 0.25f},
+      {0, 0, "brain.Event:2", 0},     {0, 1, "train/loss", 1.5f}, {0, 1, "train/accuracy", 0.25f},
       {0, 1, "learning_rate", 1e-3f}, {0, 1, "seconds", 2},       {0, UINT64_C(1) << 40, "far", -2},
   };
   char *path = only_file(folder, "tfevents"), *data;

@@ -40,8 +40,8 @@ garam_status identity_of(json_t **out, const net_learner *l, const dataset *d, r
   json_t *options = opt_to_json(ops->options, ops->n_options, l->config);
   *out = options ? json_pack("{s:s, s:o, s:s, s:I, s:I, s:s, s:s}", "model", ops->name, "options",
                              options, "seed", seed, "training rows", (json_int_t)train.n,
-                             "validation rows", (json_int_t)valid.n, "data", hash,
-                             "fingerprint", fit->fingerprint ? fit->fingerprint : "")
+                             "validation rows", (json_int_t)valid.n, "data", hash, "fingerprint",
+                             fit->fingerprint ? fit->fingerprint : "")
                  : NULL;
   return *out ? GARAM_OK : fail_memory(err, 1024);
 }

@@ -17,8 +17,8 @@ static const opt_row options[] = {
 };
 
 static const learner_preset presets[] = {
-    {"tiny", (const char *const[]){"hidden=32", "batch=64", "learning-rate=2e-3",
-                                   "schedule=cosine", "epochs=20", "patience=5", NULL}},
+    {"tiny", (const char *const[]){"hidden=32", "batch=64", "learning-rate=2e-3", "schedule=cosine",
+                                   "epochs=20", "patience=5", NULL}},
     {"small", (const char *const[]){"hidden=64", "batch=64", "learning-rate=1e-3",
                                     "schedule=cosine", "epochs=40", "patience=8", NULL}},
     {"base", (const char *const[]){"hidden=256", "layers=3", "batch=128", "learning-rate=1e-3",

@@ -22,16 +22,16 @@ static const learner_preset presets[] = {
                                    "norm=pre", "pooling=last", "dropout=0.05", "batch=64",
                                    "learning-rate=2e-3", "schedule=cosine", "epochs=15",
                                    "steps-per-epoch=200", "patience=5", NULL}},
-    {"small", (const char *const[]){"d-model=64", "heads=4", "layers=2", "d-ff=256", "seq=64",
-                                    "norm=pre", "pooling=last", "batch=64", "learning-rate=1e-3",
-                                    "schedule=cosine", "epochs=15", "steps-per-epoch=200",
-                                    "patience=5", NULL}},
+    {"small",
+     (const char *const[]){"d-model=64", "heads=4", "layers=2", "d-ff=256", "seq=64", "norm=pre",
+                           "pooling=last", "batch=64", "learning-rate=1e-3", "schedule=cosine",
+                           "epochs=15", "steps-per-epoch=200", "patience=5", NULL}},
     {"base", (const char *const[]){NULL}},
     {NULL, NULL},
 };
 
-static const net_record record = {&learner_transformer, &model_transformer,
-                                  offsetof(config, model), offsetof(config, train)};
+static const net_record record = {&learner_transformer, &model_transformer, offsetof(config, model),
+                                  offsetof(config, train)};
 
 static garam_status create(learner **out, const void *c, const learner_shape *shape,
                            garam_error *err) {

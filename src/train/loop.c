@@ -25,7 +25,7 @@ typedef struct loop {
   const fit_context *fit;
   uint32_t *train_rows, *valid_rows; /* those that can be learned from */
   row_set train, valid;              /* views of them */
-  bool classes;         /* a target is a class */
+  bool classes;                      /* a target is a class */
   float *class_weights;
   program program;
   float *grads;
@@ -35,8 +35,8 @@ typedef struct loop {
   checkpoint state; /* m, v and params are the optimiser's and the learner's */
   char *last_path, *best_path;
   events *events;
-  double rate;      /* of the step under way */
-  int64_t started;  /* clock when this process began the epoch under way */
+  double rate;     /* of the step under way */
+  int64_t started; /* clock when this process began the epoch under way */
 } loop;
 
 static double seconds_since(int64_t then) {
@@ -104,9 +104,8 @@ static garam_status run_step(loop *t, garam_error *err) {
   if (t->classes) {
     const float *scores = t->program.scores;
     for (size_t i = 0; i < rows.n; i++)
-      t->state.sums[SUM_HITS] +=
-          best_class(scores + i * t->l->n_outputs, t->l->n_outputs) ==
-          (size_t)t->d->y[rows.rows[i]];
+      t->state.sums[SUM_HITS] += best_class(scores + i * t->l->n_outputs, t->l->n_outputs) ==
+                                 (size_t)t->d->y[rows.rows[i]];
   }
   t->state.sums[SUM_ROWS] += (double)rows.n;
   t->state.step++;
@@ -116,7 +115,8 @@ static garam_status run_step(loop *t, garam_error *err) {
   return GARAM_OK;
 }
 
-/* ---- validation -------------------------------------------------------------------------------- */
+/* ---- validation --------------------------------------------------------------------------------
+ */
 
 /* The loss of one row as in training, but without smoothing. */
 static double row_loss(const loop *t, const float *scores, size_t row) {
@@ -156,7 +156,8 @@ static garam_status validate(loop *t, double *loss, double *accuracy, garam_erro
   return GARAM_OK;
 }
 
-/* ---- epochs -------------------------------------------------------------------------------------- */
+/* ---- epochs
+ * -------------------------------------------------------------------------------------- */
 
 static garam_status write_last(loop *t, garam_error *err) {
   if (!t->last_path) return GARAM_OK;
@@ -170,8 +171,7 @@ static garam_status write_best(loop *t, garam_error *err) {
   if (!t->best_path) return GARAM_OK;
   package_writer *w = NULL;
   json_t *meta = json_pack("{s:i, s:o, s:O}", "epoch", t->state.best_epoch, "value",
-                           json_number_or_null(t->state.best_value), "identity",
-                           t->state.identity);
+                           json_number_or_null(t->state.best_value), "identity", t->state.identity);
   garam_status status = GARAM_OK;
   if (!meta) TRY_GOTO(done, fail_memory(err, 256));
   TRY_GOTO(done, package_writer_new(&w, err));
@@ -199,15 +199,15 @@ static garam_status end_epoch(loop *t, garam_error *err) {
                  .n_epochs = t->config->epochs,
                  .train_loss = s->sums[SUM_LOSS] / s->sums[SUM_WEIGHT],
                  .train_accuracy = t->classes ? s->sums[SUM_HITS] / s->sums[SUM_ROWS] : NAN,
-                 .learning_rate = schedule_rate(t->config, s->step - 1, t->n_steps,
-                                                t->epoch_steps)};
+                 .learning_rate =
+                     schedule_rate(t->config, s->step - 1, t->n_steps, t->epoch_steps)};
   TRY(validate(t, &e.valid_loss, &e.valid_accuracy, err));
   e.best = is_better(t, &e);
   e.seconds = s->sums[SUM_SECONDS] + seconds_since(t->started);
   if (e.best) {
     s->best_epoch = e.epoch;
-    s->best_value = t->config->select == SELECT_ACCURACY && t->classes ? e.valid_accuracy
-                                                                       : e.valid_loss;
+    s->best_value =
+        t->config->select == SELECT_ACCURACY && t->classes ? e.valid_accuracy : e.valid_loss;
     memcpy(s->best, t->l->params, t->l->block * sizeof *s->best);
   }
   s->seconds += e.seconds;
@@ -250,7 +250,8 @@ static garam_status run(loop *t, garam_error *err) {
   return GARAM_OK;
 }
 
-/* ---- beginning and end ----------------------------------------------------------------------------- */
+/* ---- beginning and end
+ * ----------------------------------------------------------------------------- */
 
 static garam_status check_data(const net_learner *l, const dataset *d, garam_error *err) {
   REQUIRE(d->task == l->shape.task && d->n_features == l->shape.n_features,
@@ -302,8 +303,8 @@ static garam_status prepare(loop *t, row_set train, row_set valid, garam_error *
   graph_param_init(t->program.graph, l->params, t->fit->seed);
   TRY(optim_adamw_new(&t->optim, t->program.graph, t->config, err));
   TRY(batch_order_init(&t->order, t->train, (size_t)t->config->batch, t->fit->seed, err));
-  t->epoch_steps = t->config->steps_per_epoch > 0 ? (uint64_t)t->config->steps_per_epoch
-                                                  : t->order.pass_steps;
+  t->epoch_steps =
+      t->config->steps_per_epoch > 0 ? (uint64_t)t->config->steps_per_epoch : t->order.pass_steps;
   if (t->epoch_steps > t->order.pass_steps) t->epoch_steps = t->order.pass_steps;
   t->n_steps = t->epoch_steps * (uint64_t)t->config->epochs;
 

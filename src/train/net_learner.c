@@ -98,8 +98,8 @@ garam_status net_fit(learner *base, const dataset *d, row_set train, row_set val
   return loop_fit((net_learner *)base, d, train, valid, fit, summary, err);
 }
 
-garam_status net_predict(learner *base, const float *x, const int32_t *begin, size_t n,
-                         float *out, garam_error *err) {
+garam_status net_predict(learner *base, const float *x, const int32_t *begin, size_t n, float *out,
+                         garam_error *err) {
   net_learner *l = (net_learner *)base;
   const size_t width = l->shape.n_features, window = l->context * width;
   for (size_t at = 0; at < n;) {
@@ -110,8 +110,10 @@ garam_status net_predict(learner *base, const float *x, const int32_t *begin, si
     memcpy(to, x + at * window, batch * window * sizeof *to);
     for (size_t i = 0; i < batch; i++) {
       int32_t padding = begin ? begin[at + i] : 0;
-      REQUIRE(padding >= 0 && (size_t)padding < l->context, "predict: %d steps of padding in a "
-              "window of %zu", padding, l->context);
+      REQUIRE(padding >= 0 && (size_t)padding < l->context,
+              "predict: %d steps of padding in a "
+              "window of %zu",
+              padding, l->context);
       /* What the caller left in padded rows must not matter. */
       memset(to + i * window, 0, (size_t)padding * width * sizeof *to);
       p->begin[i] = padding;

@@ -56,7 +56,6 @@ static learner_shape shape_of(const dataset *d) {
 
 /* ---- a learner by settings ------------------------------------------------------------------- */
 
-
 static void *config_of(const learner_ops *ops, const char *const *settings) {
   void *config = mem_zalloc(ops->config_size);
   opt_defaults(ops->options, ops->n_options, config);
@@ -86,8 +85,7 @@ static void fit_well(learner *l, const dataset *d, size_t n_train, const fit_con
                      fit_summary *summary) {
   garam_error err;
   row_set train = {rows, n_train}, valid = {rows + n_train, d->n_rows - n_train};
-  if (l->ops->fit(l, d, train, valid, fit, summary, &err) != GARAM_OK)
-    fail_msg("%s", err.message);
+  if (l->ops->fit(l, d, train, valid, fit, summary, &err) != GARAM_OK) fail_msg("%s", err.message);
 }
 
 /* Scores of rows [from, to), in calls of `batch` windows. */
@@ -105,9 +103,9 @@ static float *scores_of(learner *l, const dataset *d, size_t from, size_t to, si
   }
   for (size_t at = 0; at < n; at += batch) {
     size_t some = n - at < batch ? n - at : batch;
-    assert_int_equal(l->ops->predict(l, windows + at * context * F, begin + at, some,
-                                     out + at * k, NULL),
-                     GARAM_OK);
+    assert_int_equal(
+        l->ops->predict(l, windows + at * context * F, begin + at, some, out + at * k, NULL),
+        GARAM_OK);
   }
   mem_free(windows);
   mem_free(begin);
@@ -140,21 +138,31 @@ static const char *const quick[][14] = {
 };
 
 /* The transformer with everything on: dropout, smoothing, balance, a cap on the epoch. */
-static const char *const full[] = {"d-model=16",      "heads=2",           "layers=2",
-                                   "d-ff=24",         "seq=5",             "dropout=0.2",
-                                   "label-smoothing=0.1", "class-weights=balanced", "epochs=4",
-                                   "steps-per-epoch=7",   "batch=13",      "learning-rate=3e-3",
-                                   "restart-epochs=1",    NULL};
+static const char *const full[] = {"d-model=16",
+                                   "heads=2",
+                                   "layers=2",
+                                   "d-ff=24",
+                                   "seq=5",
+                                   "dropout=0.2",
+                                   "label-smoothing=0.1",
+                                   "class-weights=balanced",
+                                   "epochs=4",
+                                   "steps-per-epoch=7",
+                                   "batch=13",
+                                   "learning-rate=3e-3",
+                                   "restart-epochs=1",
+                                   NULL};
 
-/* ---- learning ---------------------------------------------------------------------------------- */
+/* ---- learning ----------------------------------------------------------------------------------
+ */
 
 static void overfits_a_tiny_set(void **state) {
   (void)state;
   dataset d = signal(48, 3, 3.0, 1); /* mostly noise: only memory gets it right */
   learner_shape shape = shape_of(&d);
-  static const char *const settings[] = {"d-model=32", "heads=2",  "layers=2",
-                                         "d-ff=64",    "seq=4",    "dropout=0",
-                                         "batch=16",   "epochs=80", "learning-rate=3e-3",
+  static const char *const settings[] = {"d-model=32",      "heads=2",        "layers=2",
+                                         "d-ff=64",         "seq=4",          "dropout=0",
+                                         "batch=16",        "epochs=80",      "learning-rate=3e-3",
                                          "schedule=cosine", "weight-decay=0", NULL};
   learner *l = make(&learner_transformer, settings, &shape);
   fit_summary s;
@@ -212,10 +220,10 @@ static void regression_learns_values(void **state) {
     d.y = NULL;
     learner_shape shape = shape_of(&d);
     static const char *const settings[2][12] = {
-        {"d-model=16", "heads=2", "layers=1", "d-ff=32", "seq=4", "dropout=0",
-         "learning-rate=5e-3", "schedule=cosine", "epochs=12", "batch=16", NULL},
-        {"d-model=16", "heads=2", "layers=1", "d-ff=32", "seq=4", "dropout=0",
-         "learning-rate=5e-3", "schedule=cosine", "epochs=12", "batch=16", "huber=1", NULL}};
+        {"d-model=16", "heads=2", "layers=1", "d-ff=32", "seq=4", "dropout=0", "learning-rate=5e-3",
+         "schedule=cosine", "epochs=12", "batch=16", NULL},
+        {"d-model=16", "heads=2", "layers=1", "d-ff=32", "seq=4", "dropout=0", "learning-rate=5e-3",
+         "schedule=cosine", "epochs=12", "batch=16", "huber=1", NULL}};
     learner *l = make(&learner_transformer, settings[huber], &shape);
     fit_well(l, &d, 600, NULL, NULL);
     float *out = scores_of(l, &d, 600, 900, 300, 1);
@@ -246,7 +254,8 @@ static void weights_of_rows_count(void **state) {
   l->ops->destroy(l);
 }
 
-/* ---- the same bits -------------------------------------------------------------------------------- */
+/* ---- the same bits
+ * -------------------------------------------------------------------------------- */
 
 static char folder[64];
 
@@ -331,8 +340,8 @@ static void resumed_is_uninterrupted(void **state) {
   size_t bytes;
   float *expected = fit_full(&d, 2, &bytes);
   stopper whole = {0};
-  fit_context plain = {.seed = 9, .on_step = stopper_step, .on_epoch = stopper_epoch,
-                       .context = &whole};
+  fit_context plain = {
+      .seed = 9, .on_step = stopper_step, .on_epoch = stopper_epoch, .context = &whole};
   learner *l = make(&learner_transformer, full, &shape);
   fit_summary straight;
   fit_well(l, &d, 200, &plain, &straight);
@@ -344,8 +353,12 @@ static void resumed_is_uninterrupted(void **state) {
     char prefix[96];
     snprintf(prefix, sizeof prefix, "%s/stop%d", folder, (int)stop);
     stopper s = {.stop = stop};
-    fit_context fit = {.seed = 9, .on_step = stopper_step, .on_epoch = stopper_epoch,
-                       .interrupted = stopper_interrupted, .context = &s, .checkpoint = prefix,
+    fit_context fit = {.seed = 9,
+                       .on_step = stopper_step,
+                       .on_epoch = stopper_epoch,
+                       .interrupted = stopper_interrupted,
+                       .context = &s,
+                       .checkpoint = prefix,
                        .fingerprint = "a"};
     garam_error err;
     l = make(&learner_transformer, full, &shape);
@@ -439,7 +452,8 @@ static void checkpoints_of_others_are_refused(void **state) {
   l->ops->destroy(l);
 }
 
-/* ---- packages ---------------------------------------------------------------------------------------- */
+/* ---- packages
+ * ---------------------------------------------------------------------------------------- */
 
 static void saved_predicts_the_same(void **state) {
   (void)state;
@@ -481,7 +495,8 @@ static void saved_predicts_the_same(void **state) {
     }
 }
 
-/* ---- prediction ----------------------------------------------------------------------------------------- */
+/* ---- prediction
+ * ----------------------------------------------------------------------------------------- */
 
 static void padding_and_batches(void **state) {
   (void)state;
@@ -556,7 +571,8 @@ static void steps_allocate_nothing(void **state) {
   l->ops->destroy(l);
 }
 
-/* ---- what goes wrong ---------------------------------------------------------------------------------------- */
+/* ---- what goes wrong
+ * ---------------------------------------------------------------------------------------- */
 
 static void bad_input_is_refused(void **state) {
   (void)state;
@@ -592,9 +608,9 @@ static void numbers_that_leave_are_reported(void **state) {
   garam_error err;
   for (size_t i = 0; i < d.n_rows * F; i++) x[i] *= 1e38f;
   learner *l = make(&learner_mlp, quick[1], &shape);
-  assert_int_equal(l->ops->fit(l, &d, (row_set){rows, 80}, (row_set){rows + 80, 20}, NULL, NULL,
-                               &err),
-                   GARAM_NUMERIC);
+  assert_int_equal(
+      l->ops->fit(l, &d, (row_set){rows, 80}, (row_set){rows + 80, 20}, NULL, NULL, &err),
+      GARAM_NUMERIC);
   assert_non_null(strstr(err.message, "--learning-rate"));
   l->ops->destroy(l);
 }
@@ -617,15 +633,15 @@ static void patience_stops(void **state) {
   (void)state;
   dataset d = signal(200, 2, 30, 7); /* noise: validation only gets worse */
   learner_shape shape = shape_of(&d);
-  static const char *const settings[] = {"hidden=64", "seq=4", "learning-rate=2e-2", "epochs=500",
-                                         "patience=3", "schedule=constant", NULL};
+  static const char *const settings[] = {"hidden=64",  "seq=4",      "learning-rate=2e-2",
+                                         "epochs=500", "patience=3", "schedule=constant",
+                                         NULL};
   learner *l = make(&learner_mlp, settings, &shape);
   fit_summary s;
   fit_well(l, &d, 150, NULL, &s);
   assert_true(s.epochs < 100);
   assert_int_equal(s.epochs, s.best_epoch + 3);
-  for (int e = 0; e < s.epochs; e++)
-    assert_true(s.valid_loss[e] >= s.valid_loss[s.best_epoch - 1]);
+  for (int e = 0; e < s.epochs; e++) assert_true(s.valid_loss[e] >= s.valid_loss[s.best_epoch - 1]);
   fit_summary_deinit(&s);
   l->ops->destroy(l);
 }
@@ -659,11 +675,10 @@ static void options_and_presets(void **state) {
   }
 }
 
-/* ---- memory runs out at every allocation in turn --------------------------------------------------------------- */
+/* ---- memory runs out at every allocation in turn
+ * --------------------------------------------------------------- */
 
-static struct {
-  uint64_t n, fail_at;
-} budget;
+static struct { uint64_t n, fail_at; } budget;
 
 static void *failing_resize(void *context, void *ptr, size_t size) {
   (void)context;
@@ -698,7 +713,7 @@ done:
 static void every_allocation_may_fail(void **state) {
   (void)state;
   dataset d = signal(40, 3, 0.5, 7);
-  static const char *const settings[] = {"d-model=4", "heads=2", "layers=1", "d-ff=4",
+  static const char *const settings[] = {"d-model=4", "heads=2",  "layers=1", "d-ff=4",
                                          "seq=2",     "epochs=1", NULL};
   void *config = config_of(&learner_transformer, settings);
   char path[128];

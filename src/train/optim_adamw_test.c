@@ -110,8 +110,8 @@ static void many_steps_beside_double(void **state) {
         m[i] = 0.9 * m[i] + 0.1 * y;
         v[i] = 0.999 * v[i] + 0.001 * y * y;
         x[i] -= 1e-2 * decay * x[i];
-        x[i] -= 1e-2 * (m[i] / (1 - pow(0.9, s + 1))) /
-                (sqrt(v[i] / (1 - pow(0.999, s + 1))) + 1e-8);
+        x[i] -=
+            1e-2 * (m[i] / (1 - pow(0.9, s + 1))) / (sqrt(v[i] / (1 - pow(0.999, s + 1))) + 1e-8);
       }
     }
     for (size_t i = 0; i < block; i++)

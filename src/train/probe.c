@@ -131,8 +131,8 @@ static garam_status write_all(const probe *p, const char *path, garam_error *err
   TRY_GOTO(done, package_add(w, "target", PACKAGE_I32, 1, &b, p->target, err));
   TRY_GOTO(done, package_add(w, "scores", PACKAGE_F32, 2, (const int64_t[]){b, k}, p->scores, err));
   TRY_GOTO(done, package_add(w, "loss", PACKAGE_F64, 1, (const int64_t[]){1}, &p->loss, err));
-  TRY_GOTO(done, package_add(w, "losses", PACKAGE_F64, 1, (const int64_t[]){PROBE_STEPS},
-                             p->losses, err));
+  TRY_GOTO(done, package_add(w, "losses", PACKAGE_F64, 1, (const int64_t[]){PROBE_STEPS}, p->losses,
+                             err));
   TRY_GOTO(done, add_block(w, p, "weight", p->weights_before, err));
   TRY_GOTO(done, add_block(w, p, "grad", p->grads_before, err));
   TRY_GOTO(done, add_block(w, p, "after", p->params, err));

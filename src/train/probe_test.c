@@ -93,8 +93,8 @@ static void a_probe_is_complete(void **state) {
 
 static void a_bench_measures_a_step(void **state) {
   (void)state;
-  bench_step_config c = {.model = small_model(), .batch = 8, .n_features = 4, .n_classes = 3,
-                         .steps = 4, .warmup = 1};
+  bench_step_config c = {
+      .model = small_model(), .batch = 8, .n_features = 4, .n_classes = 3, .steps = 4, .warmup = 1};
   bench_step_result r;
   garam_error err;
   if (bench_step(&r, &c, &err) != GARAM_OK) fail_msg("%s", err.message);

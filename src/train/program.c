@@ -18,13 +18,13 @@ static tensor *loss_build(const program_config *c, tensor *scores) {
 }
 
 garam_status program_build(program *out, const program_config *c, garam_error *err) {
-  *out = (program){.batch = c->batch,
-                   .item = c->real == DTYPE_F64 ? sizeof(double) : sizeof(float)};
+  *out =
+      (program){.batch = c->batch, .item = c->real == DTYPE_F64 ? sizeof(double) : sizeof(float)};
   const graph_config config = {.real = c->real, .training = c->training, .seed = c->seed};
   TRY(graph_new(&out->graph, &config, err));
   graph *g = out->graph;
-  tensor *x = graph_input(g, "x", DTYPE_REAL, 3,
-                          (const int64_t[]){c->batch, c->context, c->n_features});
+  tensor *x =
+      graph_input(g, "x", DTYPE_REAL, 3, (const int64_t[]){c->batch, c->context, c->n_features});
   tensor *begin = graph_input(g, "begin", DTYPE_I32, 1, &c->batch);
   tensor *scores = c->model->build(c->model_config, x, begin, c->n_outputs);
   graph_output(g, "scores", scores);

@@ -11,10 +11,10 @@ typedef struct program_config {
   const void *model_config;
   int64_t batch, context, n_features, n_outputs;
   task task;
-  bool training;  /* loss, gradients, dropout; false: scores alone */
+  bool training; /* loss, gradients, dropout; false: scores alone */
   double label_smoothing, huber;
-  uint64_t seed;  /* of dropout */
-  dtype real;     /* DTYPE_REAL: float */
+  uint64_t seed; /* of dropout */
+  dtype real;    /* DTYPE_REAL: float */
 } program_config;
 
 /* Inputs and outputs lie in the plan; floats are doubles when `real` says so. */
@@ -22,14 +22,14 @@ typedef struct program {
   graph *graph;
   plan *plan;
   int64_t batch;
-  size_t item;         /* bytes of a real */
-  void *x;             /* (B,T,F) */
-  int32_t *begin;      /* (B) */
-  int32_t *target;     /* (B) classification */
-  void *value;         /* (B) regression */
-  void *weight;        /* (B) of each row in the loss; 0 leaves it out */
-  const void *scores;  /* (B,K) */
-  const void *loss;    /* scalar */
+  size_t item;        /* bytes of a real */
+  void *x;            /* (B,T,F) */
+  int32_t *begin;     /* (B) */
+  int32_t *target;    /* (B) classification */
+  void *value;        /* (B) regression */
+  void *weight;       /* (B) of each row in the loss; 0 leaves it out */
+  const void *scores; /* (B,K) */
+  const void *loss;   /* scalar */
 } program;
 
 /* Two steps, since the blocks' size is known after the first: the graph, then its plan over the

@@ -15,9 +15,15 @@
 #include <cmocka.h>
 
 static program_config config_of(const transformer_config *model, int64_t batch, bool training) {
-  return (program_config){.model = &model_transformer, .model_config = model, .batch = batch,
-                          .context = model->seq, .n_features = 20, .n_outputs = 3,
-                          .task = TASK_CLASSIFICATION, .training = training, .seed = 5};
+  return (program_config){.model = &model_transformer,
+                          .model_config = model,
+                          .batch = batch,
+                          .context = model->seq,
+                          .n_features = 20,
+                          .n_outputs = 3,
+                          .task = TASK_CLASSIFICATION,
+                          .training = training,
+                          .seed = 5};
 }
 
 typedef struct bench {

@@ -10,8 +10,7 @@ uint64_t schedule_warmup(const train_config *c, uint64_t n_steps) {
   return (uint64_t)c->warmup < most ? (uint64_t)c->warmup : most;
 }
 
-double schedule_rate(const train_config *c, uint64_t step, uint64_t n_steps,
-                     uint64_t epoch_steps) {
+double schedule_rate(const train_config *c, uint64_t step, uint64_t n_steps, uint64_t epoch_steps) {
   REQUIRE(c->schedule >= 0 && (size_t)c->schedule < COUNT_OF(schedules), "no schedule %d",
           c->schedule);
   uint64_t warmup = schedule_warmup(c, n_steps);

@@ -15,8 +15,7 @@ typedef struct bar {
   char extra[32];
 } bar;
 
-static void write_bars(const journey *j, const char *name, int n,
-                       void (*spoil)(bar *b, int i)) {
+static void write_bars(const journey *j, const char *name, int n, void (*spoil)(bar *b, int i)) {
   char path[256];
   journey_path(path, j, name);
   FILE *f = fopen(path, "w");
@@ -246,10 +245,13 @@ static void test_full_disk(void **state) {
     check_files(j, all[i], before);
   }
   free(before);
-  static const char *const to_stdout[] = {"simulate --rows 5000", "describe good.csv",
+  static const char *const to_stdout[] = {"simulate --rows 5000",
+                                          "describe good.csv",
                                           "describe good.csv --json",
                                           "predict model.safetensors good.csv",
-                                          "options transformer", "version", "--help"};
+                                          "options transformer",
+                                          "version",
+                                          "--help"};
   for (size_t i = 0; i < COUNT_OF(to_stdout); i++) {
     j->to = "/dev/full";
     journey_run(j, to_stdout[i]);

@@ -30,7 +30,7 @@ typedef struct journey {
   rlim_t file_size; /* of the next run: a disk that is full; 0: no limit */
   const char *to;   /* stdout of the next run, in place of a file; NULL */
   pid_t pid;
-  int code;         /* exit code, or 1000 + signal */
+  int code; /* exit code, or 1000 + signal */
   char *out, *err;
 } journey;
 

@@ -25,7 +25,8 @@ static int start(journey *j, const char *args) {
   unlink(path); /* of the run before: another port */
   journey_start(j, args);
   for (int i = 0; i < 6000; i++) {
-    char *said = journey_slurp(path), *at = said ? strstr(said, "serving at http://127.0.0.1:") : NULL;
+    char *said = journey_slurp(path),
+         *at = said ? strstr(said, "serving at http://127.0.0.1:") : NULL;
     int port = at && strchr(at, '\n') ? atoi(strrchr(at, ':') + 1) : 0;
     free(said);
     if (port > 0) return port;
@@ -80,8 +81,8 @@ static void test_bars_as_predicted(void **state) {
     for (size_t i = 0; i < COUNT_OF(classes); i++) {
       char key[16];
       snprintf(key, sizeof key, "p_%s", classes[i]);
-      double ours = json_number_value(
-          json_object_get(json_object_get(row, "probabilities"), classes[i]));
+      double ours =
+          json_number_value(json_object_get(json_object_get(row, "probabilities"), classes[i]));
       assert_true(fabs(ours - json_number_value(json_object_get(expected, key))) < 1e-6);
     }
     json_decref(json);
@@ -150,8 +151,8 @@ static void test_infer(void **state) {
   assert_int_equal(json_array_size(shape), 3);
   size_t t = (size_t)json_integer_value(json_array_get(shape, 1));
   size_t f = (size_t)json_integer_value(json_array_get(shape, 2)), width = t * f;
-  assert_int_equal(json_array_size(json_object_get(json_object_get(json, "parameters"),
-                                                   "feature_names")), f);
+  assert_int_equal(
+      json_array_size(json_object_get(json_object_get(json, "parameters"), "feature_names")), f);
   json_decref(json);
 
   enum { ROWS = 37 };
@@ -191,15 +192,17 @@ static void test_no_allocation(void **state) {
   }
 }
 
-/* SIGTERM with requests under way on several connections: all are answered, then it exits with 0. */
+/* SIGTERM with requests under way on several connections: all are answered, then it exits with 0.
+ */
 static void test_drain(void **state) {
   enum { CLIENTS = 4 };
   journey *j = *state;
   char *csv = read_in_folder(j, "market.csv"), head[256];
   int port = start(j, "serve windows.safetensors --port 0 --workers 1");
   client c[CLIENTS];
-  int n = snprintf(head, sizeof head, "POST /v2/models/windows/predict?rows=all HTTP/1.1\r\nHost: a"
-                                      "\r\nContent-Type: text/csv\r\nContent-Length: %zu\r\n\r\n",
+  int n = snprintf(head, sizeof head,
+                   "POST /v2/models/windows/predict?rows=all HTTP/1.1\r\nHost: a"
+                   "\r\nContent-Type: text/csv\r\nContent-Length: %zu\r\n\r\n",
                    strlen(csv));
   for (int i = 0; i < CLIENTS; i++) {
     assert_true(client_open(&c[i], port));
@@ -234,8 +237,10 @@ static void test_drain(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_bars_as_predicted), cmocka_unit_test(test_bad_bars),
-      cmocka_unit_test(test_infer),             cmocka_unit_test(test_no_allocation),
+      cmocka_unit_test(test_bars_as_predicted),
+      cmocka_unit_test(test_bad_bars),
+      cmocka_unit_test(test_infer),
+      cmocka_unit_test(test_no_allocation),
       cmocka_unit_test(test_drain),
   };
   return cmocka_run_group_tests(tests, setup, journey_teardown);

@@ -75,8 +75,8 @@ static void test_options_are_described(void **state) {
 }
 
 static void test_describe(void **state) {
-  static const char *const keys[] = {"rows",  "columns", "time",  "gaps", "duplicates", "unsorted",
-                                     "jumps", "missing", "leaks", NULL};
+  static const char *const keys[] = {"rows",     "columns", "time",    "gaps",  "duplicates",
+                                     "unsorted", "jumps",   "missing", "leaks", NULL};
   journey *j = *state;
   journey_ok(j, "describe market.csv --json");
   json_t *o = journey_json(j);
@@ -248,8 +248,8 @@ static void test_train_evaluate_predict(void **state) {
       "detail", "backtest", "baselines",      "calibration_error",
       NULL};
   static const char *const baselines[] = {"majority", "persistence", "momentum", NULL};
-  static const char *const backtest[] = {"sharpe",   "deflated_sharpe", "max_drawdown",
-                                         "turnover", "net_return",      "buy_and_hold", NULL};
+  static const char *const backtest[] = {
+      "sharpe", "deflated_sharpe", "max_drawdown", "turnover", "net_return", "buy_and_hold", NULL};
   journey *j = *state;
   journey_ok(j, "train market.csv --model linear --seed 1 --out again.safetensors --json --quiet "
                 "--threads 1");

@@ -25,8 +25,8 @@ static inline void vf_store(float *p, vf x) {
   _mm256_storeu_ps(p, x);
 }
 static inline vm vm_first(size_t n) {
-  return _mm256_castsi256_ps(_mm256_cmpgt_epi32(_mm256_set1_epi32((int)n),
-                                                _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)));
+  return _mm256_castsi256_ps(
+      _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)));
 }
 static inline vf vf_load_part(const float *p, size_t n) {
   return _mm256_maskload_ps(p, _mm256_castps_si256(vm_first(n)));
@@ -58,8 +58,7 @@ static inline vf vf_power2(vi n) { /* -126 <= n <= 127 */
 static inline vf vf_scale2(vf x, vf n) { /* in two steps, so that both factors are floats */
   vi whole = _mm256_cvtps_epi32(vf_min(vf_max(n, vf_all(-252)), vf_all(252)));
   vi half = _mm256_srai_epi32(whole, 1);
-  return _mm256_mul_ps(_mm256_mul_ps(x, vf_power2(half)),
-                       vf_power2(_mm256_sub_epi32(whole, half)));
+  return _mm256_mul_ps(_mm256_mul_ps(x, vf_power2(half)), vf_power2(_mm256_sub_epi32(whole, half)));
 }
 static inline float vf_sum(vf x) {
   __m128 s = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));

@@ -10,10 +10,10 @@
 enum { LANES = 16, LANES_TILE_ROWS = 6, LANES_TILE_VECTORS = 4 };
 #define LANES_TILE_WIDE 1
 
-typedef __m512 vf;     /* floats */
-typedef __m512i vi;    /* 32-bit words */
-typedef __m512d vd;    /* half as many doubles */
-typedef __mmask16 vm;  /* a truth for each lane */
+typedef __m512 vf;    /* floats */
+typedef __m512i vi;   /* 32-bit words */
+typedef __m512d vd;   /* half as many doubles */
+typedef __mmask16 vm; /* a truth for each lane */
 
 static inline vf vf_all(float x) {
   return _mm512_set1_ps(x);
@@ -44,10 +44,9 @@ static inline vf vf_abs(vf x) {
   return _mm512_abs_ps(x);
 }
 static inline vf vf_copysign(vf x, vf sign) { /* x >= 0 */
-  return _mm512_castsi512_ps(
-      _mm512_or_si512(_mm512_castps_si512(x),
-                      _mm512_and_si512(_mm512_castps_si512(sign),
-                                       _mm512_set1_epi32((int)0x80000000u))));
+  return _mm512_castsi512_ps(_mm512_or_si512(
+      _mm512_castps_si512(x),
+      _mm512_and_si512(_mm512_castps_si512(sign), _mm512_set1_epi32((int)0x80000000u))));
 }
 static inline vf vf_round(vf x) {
   return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
