@@ -2,8 +2,8 @@
 
 #include "base/arena.h"
 
-#include <jansson.h>
 #include <setjmp.h>
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -6,8 +6,8 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-#include <cmocka.h> /* last: its fail() is a macro */
 #include <setjmp.h>
+#include <cmocka.h> /* last: its fail() is a macro */
 
 static int by_value(const void *a, const void *b) {
   uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;

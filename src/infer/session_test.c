@@ -7,8 +7,8 @@
 
 #include <pthread.h>
 
-#include <cmocka.h> /* last: its fail() is a macro */
 #include <setjmp.h>
+#include <cmocka.h> /* last: its fail() is a macro */
 
 enum { T = 2, F = 3, K = 3 };
 

@@ -4,8 +4,8 @@
 #if defined(GARAM_HAVE_ONEDNN)
 #include "base/mem.h"
 
-#include <omp.h>
 #include <oneapi/dnnl/dnnl.h>
+#include <omp.h>
 #include <stdio.h>
 #include <threads.h>
 

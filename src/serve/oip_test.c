@@ -6,8 +6,8 @@
 #include "base/rng.h"
 #include "infer/session_fake.h"
 
-#include <cmocka.h> /* last: its fail() is a macro */
 #include <setjmp.h>
+#include <cmocka.h> /* last: its fail() is a macro */
 
 static fake_model windows, flat; /* (n,2,3) and (n,4) */
 

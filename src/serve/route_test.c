@@ -6,8 +6,8 @@
 
 #include <regex.h>
 
-#include <cmocka.h> /* last: its fail() is a macro */
 #include <setjmp.h>
+#include <cmocka.h> /* last: its fail() is a macro */
 
 typedef struct world {
   fake_model model;

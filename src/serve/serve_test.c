@@ -8,8 +8,8 @@
 #include <pthread.h>
 #include <sys/stat.h>
 
-#include <cmocka.h> /* last: its fail() is a macro */
 #include <setjmp.h>
+#include <cmocka.h> /* last: its fail() is a macro */
 
 enum { T = 2, F = 3, K = 3 };
 
