@@ -1,6 +1,7 @@
 #include "base/mem.h"
 
 #include "base/arena.h"
+#include "tests/failing_allocator.h"
 
 #include <setjmp.h>
 #include <jansson.h>
@@ -10,27 +11,10 @@
 
 #include <cmocka.h>
 
-typedef struct hook {
-  size_t n_blocks, n_calls, fail_after;
-} hook;
-
-static void *hooked(void *context, void *ptr, size_t size) {
-  hook *h = context;
-  if (size == 0) {
-    if (ptr) h->n_blocks--;
-    free(ptr);
-    return NULL;
-  }
-  if (++h->n_calls > h->fail_after) return NULL;
-  void *grown = realloc(ptr, size);
-  if (!ptr && grown) h->n_blocks++;
-  return grown;
-}
-
 static void everything_goes_through_the_hook(void **state) {
   (void)state;
-  hook h = {.fail_after = SIZE_MAX};
-  garam_set_allocator(&(garam_allocator){hooked, &h});
+  failing_allocator h = {.fail_after = SIZE_MAX};
+  failing_allocator_use(&h);
   uint64_t before = mem_count();
   char *a = mem_alloc(10), *b = mem_zalloc(100), *c = mem_strdup("text");
   char *d = mem_format("%d-%s", 5, "x"), *e = mem_array(3, 4), *f = mem_alloc_aligned(10, 64);
@@ -58,7 +42,7 @@ static void everything_goes_through_the_hook(void **state) {
   mem_free(none);
   assert_int_equal(h.n_blocks, 0);
 
-  h = (hook){.fail_after = 0};
+  h = (failing_allocator){.fail_after = 0};
   assert_null(mem_alloc(1));
   assert_null(mem_zalloc(1));
   assert_null(mem_strdup("x"));
@@ -100,8 +84,8 @@ static void grows(void **state) {
   int *block = items;
   assert_int_equal(mem_grow(&items, &capacity, SIZE_MAX / 2, sizeof *items, &err), GARAM_NO_MEMORY);
   assert_int_equal(mem_grow(&items, &capacity, SIZE_MAX, sizeof *items, &err), GARAM_NO_MEMORY);
-  hook h = {.fail_after = 0};
-  garam_set_allocator(&(garam_allocator){hooked, &h});
+  failing_allocator h = {.fail_after = 0};
+  failing_allocator_use(&h);
   assert_int_equal(mem_grow(&items, &capacity, 5000, sizeof *items, &err), GARAM_NO_MEMORY);
   garam_set_allocator(NULL);
   assert_ptr_equal(items, block); /* a failure leaves the block and its size as they were */
@@ -155,10 +139,10 @@ static void arenas_keep_their_addresses(void **state) {
 
 static void arenas_run_out(void **state) {
   (void)state;
-  hook h = {.fail_after = 1};
+  failing_allocator h = {.fail_after = 1};
   arena a;
   arena_init(&a, 64);
-  garam_set_allocator(&(garam_allocator){hooked, &h});
+  failing_allocator_use(&h);
   char *first = arena_strdup(&a, "first");
   assert_string_equal(first, "first");
   assert_null(arena_alloc(&a, 200));

@@ -4,6 +4,7 @@
 #include "base/thread.h"
 #include "graph/check.h"
 #include "graph/plan.h"
+#include "tests/failing_allocator.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -297,25 +298,6 @@ static void test_runs_without_allocating(void **state) {
 
 /* ---- every allocation fails in turn ---- */
 
-typedef struct failing {
-  size_t left; /* allocations that still succeed */
-  long held;   /* blocks not yet freed */
-} failing;
-
-static void *failing_resize(void *context, void *ptr, size_t size) {
-  failing *f = context;
-  if (size == 0) {
-    f->held -= ptr != NULL;
-    free(ptr);
-    return NULL;
-  }
-  if (f->left == 0) return NULL;
-  f->left--;
-  void *grown = realloc(ptr, size);
-  f->held += grown && !ptr;
-  return grown;
-}
-
 static void test_every_allocation_fails(void **state) {
   (void)state;
   for (size_t i = 0; i < COUNT_OF(models); i++) {
@@ -323,8 +305,8 @@ static void test_every_allocation_fails(void **state) {
     check_case c = case_of(&models[i]);
     size_t n = 0;
     for (bool done = false; !done; n++) {
-      failing f = {.left = n};
-      garam_set_allocator(&(garam_allocator){failing_resize, &f});
+      failing_allocator f = {.fail_after = n};
+      failing_allocator_use(&f);
       check_model m;
       garam_error err = {0};
       garam_status status = check_model_init(&m, &c, DTYPE_F64, NULL, &err);
@@ -332,7 +314,7 @@ static void test_every_allocation_fails(void **state) {
       garam_set_allocator(NULL);
       if (status != GARAM_OK && status != GARAM_NO_MEMORY)
         fail_msg("%s: allocation %zu failed as %s", models[i].name, n, garam_status_name(status));
-      if (f.held != 0) fail_msg("%s: allocation %zu: %ld left", models[i].name, n, f.held);
+      if (f.n_blocks != 0) fail_msg("%s: allocation %zu: %ld left", models[i].name, n, f.n_blocks);
       done = status == GARAM_OK;
     }
     assert_true(n > 20);

@@ -4,6 +4,7 @@
 #include "base/thread.h"
 #include "infer/latency.h"
 #include "infer/session_fake.h"
+#include "tests/failing_allocator.h"
 
 #include <pthread.h>
 
@@ -241,36 +242,17 @@ static void test_latency(void **state) {
 
 /* ---- every allocation fails in turn -------------------------------------------------------- */
 
-typedef struct failing {
-  int left; /* allocations until one fails; every one after it too when `for_good` */
-  bool for_good, happened;
-} failing;
-
-static void *failing_resize(void *context, void *ptr, size_t size) {
-  failing *f = context;
-  if (size == 0) {
-    free(ptr);
-    return NULL;
-  }
-  if (f->left-- == 0 || (f->for_good && f->left < 0)) {
-    f->happened = true;
-    return NULL;
-  }
-  return realloc(ptr, size);
-}
-
 static void test_allocations_fail(void **state) {
   (void)state;
   for (int for_good = 0; for_good < 2; for_good++) {
     bool done = false;
-    for (int i = 0; !done && i < 200; i++) {
-      failing f = {.left = i, .for_good = for_good};
-      garam_allocator allocator = {failing_resize, &f};
+    for (size_t i = 0; !done && i < 200; i++) {
+      failing_allocator f = {.fail_after = i, .once = !for_good};
       fake_model m;
       session *s = NULL;
       garam_error err = {0};
       fake_init(&m, T, F, false);
-      garam_set_allocator(&allocator);
+      failing_allocator_use(&f);
       garam_status status = fake_session(&s, &m, 2, 4, &err);
       if (status == GARAM_OK) {
         latency_config config = {.batch = 2, .seconds = 0.001};
@@ -279,8 +261,8 @@ static void test_allocations_fail(void **state) {
         session_free(s);
       }
       garam_set_allocator(NULL);
-      assert_int_equal(status, f.happened ? GARAM_NO_MEMORY : GARAM_OK);
-      done = !f.happened;
+      assert_int_equal(status, f.failed ? GARAM_NO_MEMORY : GARAM_OK);
+      done = !f.failed;
     }
     assert_true(done);
   }

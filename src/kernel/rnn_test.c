@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "base/rng.h"
+#include "tests/failing_allocator.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -153,22 +154,6 @@ static void missing_is_zero(void **state) {
 
 /* ---- every allocation fails in turn, until planning succeeds ---- */
 
-typedef struct failing {
-  int left, live;
-} failing;
-
-static void *failing_resize(void *context, void *ptr, size_t size) {
-  failing *f = context;
-  if (size == 0) {
-    if (ptr) f->live--;
-    free(ptr);
-    return NULL;
-  }
-  if (f->left-- <= 0) return NULL;
-  if (!ptr) f->live++;
-  return realloc(ptr, size);
-}
-
 static garam_status plan_all(garam_error *err) {
   rnn_plan *rnn = NULL;
   conv1d_plan *conv = NULL;
@@ -185,12 +170,12 @@ static void memory_runs_out(void **state) {
   (void)state;
   garam_error err;
   bool planned = false;
-  for (int n = 0; n < 200 && !planned; n++) {
-    failing f = {.left = n};
-    garam_set_allocator(&(garam_allocator){failing_resize, &f});
+  for (size_t n = 0; n < 200 && !planned; n++) {
+    failing_allocator f = {.fail_after = n};
+    failing_allocator_use(&f);
     garam_status status = plan_all(&err);
     garam_set_allocator(NULL);
-    assert_int_equal(f.live, 0);
+    assert_int_equal(f.n_blocks, 0);
     assert_true(status == GARAM_OK || status == GARAM_NO_MEMORY);
     planned = status == GARAM_OK;
     assert_true(planned || n < 199);

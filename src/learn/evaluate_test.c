@@ -7,6 +7,7 @@
 #include "base/thread.h"
 #include "learn/linear.h"
 #include "learn/pipeline_inner.h"
+#include "tests/failing_allocator.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -355,38 +356,25 @@ static void test_valid_table(void **state) {
 
 /* ---- every allocation fails in turn ---------------------------------------------------------- */
 
-static long allocations_left;
-
-static void *failing_resize(void *context, void *ptr, size_t size) {
-  (void)context;
-  if (size == 0) {
-    free(ptr);
-    return NULL;
-  }
-  if (allocations_left-- <= 0) return NULL;
-  return realloc(ptr, size);
-}
-
 static void test_no_memory(void **state) {
   (void)state;
-  static const garam_allocator failing = {failing_resize, NULL};
-  allocations_left = 1L << 40;
-  garam_set_allocator(&failing);
+  static failing_allocator memory = {.fail_after = SIZE_MAX};
+  failing_allocator_use(&memory);
   table *t = market(400, 1, false, true);
   pipeline_config config = pipeline_config_default();
   pipeline *p = fit(t, &config, 1);
   evaluate_config c = settings();
   c.bootstrap = 5;
   bool done = false;
-  for (long n = 0; !done && n < 100000; n += n < 60 ? 1 : 3) {
+  for (size_t n = 0; !done && n < 100000; n += n < 60 ? 1 : 3) {
     garam_error err = {0};
     json_t *r;
-    allocations_left = n;
+    failing_allocator_restart(&memory, n);
     garam_status status = pipeline_evaluate(&r, p, t, &c, &err);
-    allocations_left = 1L << 40;
+    failing_allocator_restart(&memory, SIZE_MAX);
     done = status == GARAM_OK;
     if (!done && (status != GARAM_NO_MEMORY || r))
-      fail_msg("allocation %ld: %s: %s", n, garam_status_name(status), err.message);
+      fail_msg("allocation %zu: %s: %s", n, garam_status_name(status), err.message);
     if (done && isnan(at(r, "accuracy"))) done = false;
     json_decref(r);
   }

@@ -3,6 +3,7 @@
 
 #include "base/io.h"
 #include "base/mem.h"
+#include "tests/failing_allocator.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -255,32 +256,20 @@ static void test_files(void **state) {
 
 /* ---- out of memory, at every allocation ------------------------------------------------------ */
 
-static long allocations_left;
-
-static void *failing_resize(void *context, void *ptr, size_t size) {
-  (void)context;
-  if (size == 0) {
-    free(ptr);
-    return NULL;
-  }
-  if (allocations_left-- <= 0) return NULL;
-  return realloc(ptr, size);
-}
-
 static void test_no_memory(void **state) {
   (void)state;
-  static const garam_allocator failing = {failing_resize, NULL};
+  static failing_allocator memory;
   write_golden();
-  garam_set_allocator(&failing);
+  failing_allocator_use(&memory);
   bool done = false;
-  for (long n = 0; !done && n < 10000; n++) {
+  for (size_t n = 0; !done && n < 10000; n++) {
     garam_error err = {0};
     package_reader *r;
-    allocations_left = n;
+    failing_allocator_restart(&memory, n);
     garam_status status = package_open(&r, path, &err);
     if (status == GARAM_OK) {
       json_t *meta = NULL;
-      allocations_left = 1000000;
+      failing_allocator_restart(&memory, SIZE_MAX);
       assert_int_equal(package_get_meta(&meta, r, "garam", &err), GARAM_OK);
       json_decref(meta);
       done = true;
@@ -288,7 +277,7 @@ static void test_no_memory(void **state) {
       assert_null(r);
       /* jansson tells of lack of memory in the middle of a token as of a bad token. */
       if (status != GARAM_NO_MEMORY && status != GARAM_CORRUPT)
-        fail_msg("allocation %ld: %s", n, err.message);
+        fail_msg("allocation %zu: %s", n, err.message);
     }
     package_close(r);
   }

@@ -8,6 +8,7 @@
 #include "base/thread.h"
 #include "learn/linear.h"
 #include "learn/pipeline_inner.h"
+#include "tests/failing_allocator.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -594,48 +595,36 @@ static void test_warm(void **state) {
   table_free(t);
 }
 
-static long allocations_left;
-
-static void *failing_resize(void *context, void *ptr, size_t size) {
-  (void)context;
-  if (size == 0) {
-    free(ptr);
-    return NULL;
-  }
-  if (allocations_left-- <= 0) return NULL;
-  return realloc(ptr, size);
-}
-
 /* Every allocation of load, dataset and predict fails in turn, and all after it. */
 static void test_no_memory(void **state) {
   (void)state;
-  static const garam_allocator failing = {failing_resize, NULL};
+  static failing_allocator memory;
   table *t = market(400, 1, 0.2);
   pipeline_config config = pipeline_config_default();
   pipeline *p = fit(t, &config, 2);
   assert_int_equal(pipeline_save(p, path, NULL), GARAM_OK);
   pipeline_free(p);
-  allocations_left = 1L << 40;
-  garam_set_allocator(&failing);
+  failing_allocator_restart(&memory, SIZE_MAX);
+  failing_allocator_use(&memory);
   bool done = false;
-  long n = 0;
+  size_t n = 0;
   for (; !done && n < 100000; n++) {
     garam_error err = {0};
     dataset *d = NULL;
     uint32_t row = 300;
     float out[3];
-    allocations_left = n;
+    failing_allocator_restart(&memory, n);
     garam_status status = pipeline_load(&p, path, &err);
     if (status == GARAM_OK) status = pipeline_dataset(&d, p, t, true, &err);
     if (status == GARAM_OK) status = pipeline_predict(p, d, (row_set){&row, 1}, out, &err);
     done = status == GARAM_OK;
     /* jansson tells of lack of memory in the middle of a token as of a bad token. */
     if (!done && status != GARAM_NO_MEMORY && status != GARAM_CORRUPT)
-      fail_msg("allocation %ld: %s: %s", n, garam_status_name(status), err.message);
+      fail_msg("allocation %zu: %s: %s", n, garam_status_name(status), err.message);
     dataset_free(d);
     pipeline_free(p);
   }
-  allocations_left = 1L << 40;
+  failing_allocator_restart(&memory, SIZE_MAX);
   garam_set_allocator(NULL);
   assert_true(done && n > 100);
   table_free(t);
@@ -644,32 +633,32 @@ static void test_no_memory(void **state) {
 /* The same for fitting and saving. */
 static void test_no_memory_fit(void **state) {
   (void)state;
-  static const garam_allocator failing = {failing_resize, NULL};
+  static failing_allocator memory;
   linear_config c = linear_defaults();
   c.max_iterations = 3;
   pipeline_config config = pipeline_config_default();
   for (int kind = 0; kind < 2; kind++) {
     table *t = kind ? plain(1, true) : market(300, 1, 0.2);
     if (kind) snprintf(config.target, sizeof config.target, "target");
-    allocations_left = 1L << 40;
     thread_set_count(1);
-    garam_set_allocator(&failing);
+    failing_allocator_restart(&memory, SIZE_MAX);
+    failing_allocator_use(&memory);
     bool done = false;
-    for (long n = 0; !done && n < 100000; n += n < 100 ? 1 : 7) {
+    for (size_t n = 0; !done && n < 100000; n += n < 100 ? 1 : 7) {
       garam_error err = {0};
       pipeline *p;
       fit_summary summary;
-      allocations_left = n;
+      failing_allocator_restart(&memory, n);
       garam_status status =
           pipeline_fit(&p, t, NULL, &config, &linear_ops, &c, NULL, &summary, &err);
       if (status == GARAM_OK) status = pipeline_save(p, path, &err);
       done = status == GARAM_OK;
       if (!done && status != GARAM_NO_MEMORY)
-        fail_msg("allocation %ld: %s: %s", n, garam_status_name(status), err.message);
+        fail_msg("allocation %zu: %s: %s", n, garam_status_name(status), err.message);
       fit_summary_deinit(&summary);
       pipeline_free(p);
     }
-    allocations_left = 1L << 40;
+    failing_allocator_restart(&memory, SIZE_MAX);
     table_free(t);
     garam_set_allocator(NULL);
     assert_true(done);

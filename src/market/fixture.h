@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "market/market.h"
+#include "tests/failing_allocator.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -133,28 +134,13 @@ FIXTURE table *fixture_real(const char *name) {
 
 /* ---- memory that runs out ---------------------------------------------------------------- */
 
-typedef struct fixture_memory {
-  long left; /* allocations that still succeed */
-} fixture_memory;
-
-FIXTURE void *fixture_resize(void *context, void *ptr, size_t size) {
-  fixture_memory *m = context;
-  if (size == 0) {
-    free(ptr);
-    return NULL;
-  }
-  if (m->left-- <= 0) return NULL;
-  return realloc(ptr, size);
-}
-
 /* Calls fn with the first, second, ... allocation failing, until it succeeds. fn frees what it
  * made and returns the status. */
 FIXTURE void fixture_fail_each(garam_status (*fn)(void *context, garam_error *err), void *context) {
-  for (long n = 0; n < 5000; n++) {
-    fixture_memory memory = {n};
-    garam_allocator allocator = {fixture_resize, &memory};
+  for (size_t n = 0; n < 5000; n++) {
+    failing_allocator memory = {.fail_after = n};
     garam_error err = {0};
-    garam_set_allocator(&allocator);
+    failing_allocator_use(&memory);
     garam_status status = fn(context, &err);
     garam_set_allocator(NULL);
     if (status == GARAM_OK) {

@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "report/svg.h"
+#include "tests/failing_allocator.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -230,29 +231,17 @@ static void test_ticks(void **state) {
 }
 
 /* Any allocation may fail: NULL, and nothing worse. */
-static struct { long left; } memory;
-
-static void *resize(void *context, void *ptr, size_t size) {
-  (void)context;
-  if (size == 0) {
-    free(ptr);
-    return NULL;
-  }
-  if (memory.left-- <= 0) return NULL;
-  return realloc(ptr, size);
-}
-
 static void test_without_memory(void **state) {
   (void)state;
   json_t *scores = parse(scores_text), *manifest = parse(manifest_text);
-  const garam_allocator failing = {resize, NULL};
+  static failing_allocator memory;
   char *html = NULL;
-  for (long n = 0; !html; n++) {
+  for (size_t n = 0; !html; n++) {
     assert_true(n < 10000);
-    garam_set_allocator(&failing);
-    memory.left = n;
+    failing_allocator_restart(&memory, n);
+    failing_allocator_use(&memory);
     html = report_html(scores, manifest, "x");
-    memory.left = 1;
+    failing_allocator_restart(&memory, 1);
     if (html) check_tags(html);
     mem_free(html);
     garam_set_allocator(NULL);

@@ -3,6 +3,7 @@
 #include "infer/session_fake.h"
 #include "serve/exchange.h"
 #include "serve/guard.h"
+#include "tests/failing_allocator.h"
 
 #include <regex.h>
 
@@ -36,24 +37,6 @@ static void world_deinit(world *w) {
   session_free(w->session);
 }
 
-typedef struct failing {
-  int left;
-  bool for_good, happened;
-} failing;
-
-static void *failing_resize(void *context, void *ptr, size_t size) {
-  failing *f = context;
-  if (size == 0) {
-    free(ptr);
-    return NULL;
-  }
-  if (f->left-- == 0 || (f->for_good && f->left < 0)) {
-    f->happened = true;
-    return NULL;
-  }
-  return realloc(ptr, size);
-}
-
 static const struct {
   const char *method, *path, *type, *rows, *body;
 } requests[] = {
@@ -84,19 +67,18 @@ static void test_allocations_fail(void **state) {
   for (size_t i = 0; i < COUNT_OF(requests); i++)
     for (int for_good = 0; for_good < 2; for_good++) {
       bool done = false;
-      for (int k = 0; !done && k < 100; k++) {
-        failing f = {.left = k, .for_good = for_good};
-        garam_allocator allocator = {failing_resize, &f};
+      for (size_t k = 0; !done && k < 100; k++) {
+        failing_allocator f = {.fail_after = k, .once = !for_good};
         exchange e = make_exchange(i);
-        garam_set_allocator(&allocator);
+        failing_allocator_use(&f);
         exchange_route(&e, &w.state);
         garam_set_allocator(NULL);
-        assert_int_equal(e.code, f.happened ? 503 : 200);
+        assert_int_equal(e.code, f.failed ? 503 : 200);
         exchange_route(&e, &w.state);
         assert_int_equal(e.code, 200);
         exchange_trim(&e, 0);
         exchange_deinit(&e);
-        done = !f.happened;
+        done = !f.failed;
       }
       assert_true(done);
     }
