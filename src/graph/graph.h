@@ -114,6 +114,10 @@ const void *plan_output(const plan *p, const char *name, size_t *bytes);
 
 /* One walk. `step` keys dropout. GARAM_NUMERIC is never raised here: the caller looks at loss. */
 garam_status plan_run(plan *p, uint64_t step, garam_error *err);
+/* Part `part`, from 0, of a larger batch that runs of this plan make up one after another. Dropout
+ * masks are those that one run over the whole batch would draw for these rows (to the bit where
+ * what is masked has a multiple of four items; else others that no part shares). */
+garam_status plan_run_part(plan *p, uint64_t step, uint64_t part, garam_error *err);
 
 size_t plan_arena_bytes(const plan *p); /* activations, gradients of activations, scratch */
 double plan_flops(const plan *p);       /* of one run */

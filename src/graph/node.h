@@ -54,7 +54,7 @@ struct op_run {
   void **in, **out; /* in[i] NULL: optional input not there; out[i] NULL: nobody reads it */
   void *scratch;    /* of the size that op.scratch said, 64-byte aligned */
   void *state;      /* what op.prepare made */
-  uint64_t seed, step;
+  uint64_t seed, step, part;
 };
 
 enum {

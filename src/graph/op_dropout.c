@@ -4,7 +4,11 @@
 #include "graph/op_inner.h"
 
 static kernel_dropout dropout_key(const op_run *r, const dropout_attr *a) {
-  return (kernel_dropout){.rate = a->rate, .seed = r->seed, .stream = a->stream, .step = r->step};
+  return (kernel_dropout){.rate = a->rate,
+                          .seed = r->seed,
+                          .stream = a->stream,
+                          .step = r->step,
+                          .first = r->part * (((uint64_t)r->node->outputs[0]->count + 3) / 4)};
 }
 
 static bool dropout_shape(node *n) {

@@ -298,12 +298,17 @@ static void clear_unreached(const plan *p) {
 }
 
 garam_status plan_run(plan *p, uint64_t step, garam_error *err) {
+  return plan_run_part(p, step, 0, err);
+}
+
+garam_status plan_run_part(plan *p, uint64_t step, uint64_t part, garam_error *err) {
   (void)err; /* nothing in a run can fail; a room above may add what can */
   if (p->config.grads) clear_unreached(p);
   if (p->profiling) p->n_runs++;
   for (size_t i = 0; i < p->n_steps; i++) {
     plan_step *s = &p->steps[i];
     s->run.step = step;
+    s->run.part = part;
     if (!p->profiling) {
       s->run.node->op->run(&s->run);
       continue;

@@ -265,6 +265,46 @@ static void test_constants_are_folded(void **state) {
   graph_free(g);
 }
 
+/* Every node that draws masks: dropout, a sum with one, an activation with one, attention. */
+static plan *masked_plan(int64_t batch) {
+  enum { T = 5, C = 4 };
+  graph *g;
+  plan *p;
+  assert_int_equal(graph_new(&g, &(graph_config){.training = true, .seed = 3}, NULL), GARAM_OK);
+  tensor *x = graph_input(g, "x", DTYPE_REAL, DIMS(batch, T, C));
+  tensor *h = op_add(x, op_dropout(op_scale(x, 2, 0), 0.4));
+  h = op_dropout(op_relu(op_add(h, graph_fill(g, DIMS(C), 0.5))), 0.3);
+  h = op_attention(h, h, h, NULL, &(attention_options){.n_heads = 2, .dropout = 0.4});
+  graph_output(g, "y", op_dropout(h, 0.5));
+  assert_int_equal(graph_compile(&p, g, &(plan_config){0}, NULL), GARAM_OK);
+  graph_free(g);
+  return p;
+}
+
+static void test_parts_draw_the_masks_of_the_whole(void **state) {
+  (void)state;
+  enum { BATCH = 6, WINDOW = 20 };
+  plan *whole = masked_plan(BATCH);
+  float *in = plan_input(whole, "x", NULL);
+  for (int i = 0; i < BATCH * WINDOW; i++) in[i] = (float)(i % 7) - 2.5F;
+  plan_run(whole, 8, NULL);
+  for (int64_t rows = 1; rows <= 3; rows++) {
+    plan *part = masked_plan(rows);
+    for (int64_t at = 0; at < BATCH; at += rows) {
+      memcpy(plan_input(part, "x", NULL), in + at * WINDOW, (size_t)rows * WINDOW * sizeof *in);
+      plan_run_part(part, 8, (uint64_t)(at / rows), NULL);
+      const float *got = plan_output(part, "y", NULL);
+      const float *want = (const float *)plan_output(whole, "y", NULL) + at * WINDOW;
+      for (int64_t i = 0; i < rows * WINDOW; i++) {
+        assert_true((got[i] == 0) == (want[i] == 0));
+        assert_true(fabsf(got[i] - want[i]) <= 1e-5F * fabsf(want[i]));
+      }
+    }
+    plan_free(part);
+  }
+  plan_free(whole);
+}
+
 typedef struct lines {
   int n;
   char all[16384];
@@ -308,6 +348,7 @@ int main(void) {
       cmocka_unit_test(test_gradients_land_in_the_block),
       cmocka_unit_test(test_inputs_stay),
       cmocka_unit_test(test_constants_are_folded),
+      cmocka_unit_test(test_parts_draw_the_masks_of_the_whole),
       cmocka_unit_test(test_describe_and_profile),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -25,7 +25,11 @@ static float *ones(size_t n) {
 static void masks_are_the_words(void **state) {
   (void)state;
   static const kernel_dropout keys[] = {
-      {0.1, 1, 2, 3}, {0.5, UINT64_MAX, UINT32_MAX, UINT64_MAX}, {0.999, 0, 0, 0}, {0, 5, 6, 7}};
+      {0.1, 1, 2, 3, 0},
+                                         {0.5, UINT64_MAX, UINT32_MAX, UINT64_MAX, 0},
+                                         {0.999, 0, 0, 0, 0},
+                                         {0, 5, 6, 7, 0},
+                                         {0.5, 5, 6, 7, 1000}};
   static const size_t sizes[] = {1, 3, 4, 5, 63, 64, 65, 127, 1000, N};
   float *x = ones(N), *y = ones(N);
   const kernel_table *k;
@@ -37,7 +41,8 @@ static void masks_are_the_words(void **state) {
         float scale = (float)(1 / (1 - key->rate));
         uint32_t word[4];
         for (size_t i = 0; i < sizes[s]; i++) {
-          if (i % 4 == 0) rng_philox(word, key->seed, key->stream, key->step, (uint32_t)(i / 4));
+          if (i % 4 == 0) rng_philox(word, key->seed, key->stream, key->step,
+                                     (uint32_t)(key->first + i / 4));
           float want = (double)word[i % 4] < key->rate * 4294967296.0 - 1 ? 0 : x[i] * scale;
           bool edge = fabs((double)word[i % 4] - key->rate * 4294967296.0) <= 1;
           if (y[i] != want && !edge)
@@ -56,7 +61,7 @@ static void rate_is_kept(void **state) {
   float *x = ones(N), *y = ones(N);
   const kernel_table *k = kernel_table_f32();
   for (uint64_t step = 0; step < 20; step++) {
-    kernel_dropout key = {0.1, 9, RNG_DROPOUT, step};
+    kernel_dropout key = {0.1, 9, RNG_DROPOUT, step, 0};
     k->dropout(y, x, N, &key);
     int dropped = 0;
     for (size_t i = 0; i < N; i++) dropped += y[i] == 0;
@@ -82,7 +87,7 @@ static void attention_masks_agree(void **state) {
                           .heads = 1,
                           .head = D,
                           .scale = 1,
-                          .dropout = {0.5, 4, 5, step}};
+                          .dropout = {0.5, 4, 5, step, 0}};
     void *scratch = mem_alloc_aligned(1 << 20, 64);
     assert_non_null(scratch);
     ref->attention(want, lse, q, kv, kv, &a, scratch);
@@ -95,10 +100,33 @@ static void attention_masks_agree(void **state) {
   }
 }
 
+/* An array in two parts, the second one beginning just before the counter's low half turns over
+ * too: each draws the words of its place. */
+static void parts_draw_their_words(void **state) {
+  (void)state;
+  enum { CUT = 4 * 4099 };
+  static const uint64_t firsts[] = {0, 12345, UINT32_MAX - 4100, UINT64_C(5) << 32};
+  float *x = ones(N), *y = ones(N), *want = ones(N);
+  const kernel_table *k;
+  for (int level = 0; (k = kernel_table_level(level, sizeof(float))); level++)
+    for (size_t c = 0; c < COUNT_OF(firsts); c++) {
+      kernel_dropout key = {0.4, 3, 4, 5, firsts[c]};
+      k->dropout(want, x, N, &key);
+      k->dropout(y, x, CUT, &key);
+      key.first += CUT / 4;
+      k->dropout(y + CUT, x + CUT, N - CUT, &key);
+      assert_memory_equal(y, want, N * sizeof *y);
+    }
+  mem_free_aligned(x);
+  mem_free_aligned(y);
+  mem_free_aligned(want);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(masks_are_the_words),
       cmocka_unit_test(rate_is_kept),
+      cmocka_unit_test(parts_draw_their_words),
       cmocka_unit_test(attention_masks_agree),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

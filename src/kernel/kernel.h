@@ -81,13 +81,14 @@ typedef struct kernel_broadcast {
 } kernel_broadcast;
 
 /* Which elements are dropped is a pure function of this key and the element's index: word
- * index % 4 of rng_philox(seed, stream, step, index / 4), dropped where it is below
+ * index % 4 of rng_philox(seed, stream, step, first + index / 4), dropped where it is below
  * rate * 2^32; kept values are multiplied by 1 / (1 - rate). rate in [0, 1). */
 typedef struct kernel_dropout {
   double rate;
   uint64_t seed;
   uint32_t stream;
   uint64_t step;
+  uint64_t first; /* of the words of four: where a part of a larger array begins in it */
 } kernel_dropout;
 
 /* Scaled dot-product attention, all heads (Vaswani et al. 2017, eq. 1). Query i of batch b reads

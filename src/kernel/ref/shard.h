@@ -60,6 +60,7 @@ static inline size_t round_up(size_t n, size_t multiple) {
 
 /* The four words for elements 4 block .. 4 block + 3. Counters past 2^32 go on at far steps. */
 static inline void dropout_words(uint32_t out[4], const kernel_dropout *key, uint64_t block) {
+  block += key->first;
   rng_philox(out, key->seed, key->stream, key->step + (block >> 32 << 40), (uint32_t)block);
 }
 
