@@ -15,8 +15,10 @@ struct gemm_plan {
   const kernel_table *kernels;
   int n_shards;        /* 1: straight into C */
   int64_t shard_depth; /* k of each shard but the last */
-  bool finish;         /* bias and activation remain to be done */
-  int threads;         /* that products[0] is prepared for; 0: our own loops */
+  int64_t packed_ldb;  /* of b as it is given to gemm_pack */
+  bool packed_transpose;
+  bool finish; /* bias and activation remain to be done */
+  int threads; /* that products[0] is prepared for; 0: our own loops */
   onednn_product *products[MAX_SHARDS];
   size_t part_bytes, part_scratch; /* of each shard */
 };
@@ -46,6 +48,10 @@ static garam_status shape_complete(gemm_shape *s, garam_error *err) {
   if (s->lda < a_cols || s->ldb < b_cols || s->ldc < s->n)
     return fail(err, GARAM_INVALID, "product: rows of %lld, %lld, %lld items overlap",
                 (long long)s->lda, (long long)s->ldb, (long long)s->ldc);
+  if (s->format_a != GEMM_REAL || s->format_b == GEMM_BF16)
+    return fail(err, GARAM_UNSUPPORTED, "product: operands stored as bf16");
+  if (s->format_b == GEMM_PACKED && s->batch > 1 && s->stride_b != 0)
+    return fail(err, GARAM_INVALID, "product: a packed b is one for the whole batch");
   if (s->batch > 1 && s->stride_c == 0)
     return fail(err, GARAM_INVALID, "product: a batch of %lld needs stride_c", (long long)s->batch);
   bool stacked = s->stride_b == 0 && !s->transpose_a && s->stride_a == s->m * s->lda &&
@@ -100,6 +106,12 @@ garam_status gemm_plan_new(gemm_plan **out, const gemm_shape *shape, garam_error
   TRY(shape_complete(&s, err));
   gemm_plan *p = mem_zalloc(sizeof *p);
   if (!p) return fail_memory(err, sizeof *p);
+  p->packed_ldb = s.ldb;
+  p->packed_transpose = s.transpose_b;
+  if (s.format_b == GEMM_PACKED) { /* dense rows */
+    s.transpose_b = false;
+    s.ldb = s.n;
+  }
   p->shape = p->inner = s;
   p->kernels = s.real_size == sizeof(float) ? kernel_table_f32() : kernel_table_f64();
   p->n_shards = shards_of(&s);
@@ -142,6 +154,26 @@ void gemm_plan_free(gemm_plan *p) {
 size_t gemm_scratch(const gemm_plan *p) {
   size_t n = (size_t)p->n_shards;
   return n * p->part_scratch + (n > 1 ? (n + 1) * p->part_bytes : 0);
+}
+
+size_t gemm_pack_bytes(const gemm_plan *p) {
+  const gemm_shape *s = &p->shape;
+  if (s->format_b != GEMM_PACKED) return 0;
+  return round_up((size_t)(s->k * s->n) * s->real_size, 64);
+}
+
+void gemm_pack(const gemm_plan *p, void *packed, const void *b, gemm_format format) {
+  const gemm_shape *s = &p->shape;
+  REQUIRE(s->format_b == GEMM_PACKED, "gemm_pack: the plan's b is not packed");
+  REQUIRE(format == GEMM_REAL, "gemm_pack: b is not of the real type");
+  if (p->packed_transpose) {
+    int64_t dims[] = {s->n, p->packed_ldb};
+    int axes[] = {1, 0};
+    REQUIRE(p->packed_ldb == s->k, "gemm_pack: rows of a transposed b are not dense");
+    p->kernels->permute(packed, b, 2, dims, axes);
+  } else {
+    p->kernels->copy_rows(packed, s->n, b, p->packed_ldb, (size_t)s->k, (size_t)s->n);
+  }
 }
 
 double gemm_flops(const gemm_plan *p) {

@@ -15,6 +15,18 @@
 #include "base/status.h"
 #include "kernel/kernel.h"
 
+/* How exact a product of floats is. Half: operands keep at least the 8 bits of bf16 (and its range,
+ * by scales), sums are as good as float's; computed by whatever is fastest on this processor, in
+ * full where nothing is faster than that. Double is always full. */
+typedef enum gemm_precision { GEMM_FULL, GEMM_HALF } gemm_precision;
+
+/* How an operand lies in memory. */
+typedef enum gemm_format {
+  GEMM_REAL,   /* float or double, by real_size */
+  GEMM_BF16,   /* the upper halves of floats, uint16_t; with real_size 4 */
+  GEMM_PACKED, /* B only: what gemm_pack made */
+} gemm_format;
+
 typedef struct gemm_shape {
   size_t real_size;                     /* 4: float, 8: double */
   int64_t m, n, k;                      /* op(A) is (m,k), op(B) is (k,n), C is (m,n) */
@@ -27,6 +39,8 @@ typedef struct gemm_shape {
   double beta;                /* 0 (C need not be initialised) or any factor for the old C */
   bool bias;                  /* a row of n items is added to every row of C */
   kernel_unary_op activation; /* KERNEL_IDENTITY (0), RELU, GELU, SILU, TANH, SIGMOID */
+  gemm_precision precision;
+  gemm_format format_a, format_b;
 } gemm_shape;
 
 typedef struct gemm_plan gemm_plan;
@@ -39,6 +53,21 @@ double gemm_flops(const gemm_plan *p); /* of one run: 2 m n k batch */
 /* bias NULL unless the shape has one. A plan runs in one thread at a time (it spreads the work
  * itself); for two at once make two plans. */
 void gemm_run(gemm_plan *p, void *c, const void *a, const void *b, const void *bias, void *scratch);
+
+/* ---- an operand that stays: weights, packed once and then used by many runs ----
+ *
+ * The plan's shape says format_b = GEMM_PACKED, and gemm_run takes the packed buffer as its b.
+ * For y = x W, W (in, out) is packed by a plan without transpose_b; for dx = dy W^T by one with
+ * it (n = in, k = out). The bytes depend on n, k, precision and the processor only, so plans that
+ * differ in m, epilogue or strides may share one buffer; a batch may not have more than one B.
+ * The bits of C are those of a plan that reads b plainly. */
+
+/* Of the buffer, 64-byte aligned; 0 for a plan whose b is not packed. */
+size_t gemm_pack_bytes(const gemm_plan *p);
+
+/* Packs b, which lies as the shape says (transpose_b, ldb) in `format`, REAL or BF16. To be done
+ * again when b has changed. On threads; allocates nothing. */
+void gemm_pack(const gemm_plan *p, void *packed, const void *b, gemm_format format);
 
 /* "onednn 2.6.3" or "ref". */
 const char *gemm_backend(void);

@@ -274,6 +274,52 @@ static void threads_agree(void **state) {
   thread_set_count(0);
 }
 
+static void packed_is_the_same(void **state) {
+  (void)state;
+  for (size_t real_size = 4; real_size <= 8; real_size += 4)
+    for (size_t i = 0; i < COUNT_OF(walked); i++) {
+      gemm_shape s = {.real_size = real_size,
+                      .m = walked[i].m < 100 ? walked[i].m : 100,
+                      .n = walked[i].n,
+                      .k = walked[i].k,
+                      .transpose_b = walked[i].transpose_b,
+                      .bias = true,
+                      .activation = KERNEL_RELU};
+      gemm_shape other = s;
+      other.format_b = GEMM_PACKED;
+      size_t nc = (size_t)(s.m * s.n);
+      void *a = numbers((size_t)(s.m * s.k), real_size),
+           *b = numbers((size_t)(s.k * s.n), real_size), *bias = numbers((size_t)s.n, real_size),
+           *c = numbers(nc, real_size), *want = numbers(nc, real_size);
+      gemm_plan *plain, *p;
+      garam_error err;
+      assert_int_equal(gemm_plan_new(&plain, &s, &err), GARAM_OK);
+      assert_int_equal(gemm_plan_new(&p, &other, &err), GARAM_OK);
+      assert_int_equal(gemm_pack_bytes(plain), 0);
+      void *packed = mem_alloc_aligned(gemm_pack_bytes(p), 64),
+           *scratch = mem_alloc_aligned(gemm_scratch(p) + gemm_scratch(plain) + 64, 64);
+      assert_true(packed && scratch);
+      gemm_run(plain, want, a, b, bias, scratch);
+      gemm_pack(p, packed, b, GEMM_REAL);
+      gemm_run(p, c, a, packed, bias, scratch);
+      double worst = 0;
+      for (size_t j = 0; j < nc; j++) {
+        double d = fabs(get(c, (int64_t)j, real_size) - get(want, (int64_t)j, real_size));
+        if (!(d <= worst)) worst = d;
+      }
+      assert_true(worst < 1e-3);
+      mem_free_aligned(a);
+      mem_free_aligned(b);
+      mem_free_aligned(bias);
+      mem_free_aligned(c);
+      mem_free_aligned(want);
+      mem_free_aligned(packed);
+      mem_free_aligned(scratch);
+      gemm_plan_free(plain);
+      gemm_plan_free(p);
+    }
+}
+
 static void running_allocates_nothing(void **state) {
   (void)state;
   if (!COUNTS_MALLOC) skip();
@@ -332,7 +378,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(products_are_right),        cmocka_unit_test(batches_are_right),
       cmocka_unit_test(misfits_are_refused),       cmocka_unit_test(threads_agree),
-      cmocka_unit_test(running_allocates_nothing),
+      cmocka_unit_test(running_allocates_nothing), cmocka_unit_test(packed_is_the_same),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
