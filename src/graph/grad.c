@@ -49,7 +49,7 @@ void graph_grad(graph *g, tensor *loss) {
   g->loss = loss;
   g->backward = true;
   size_t n = g->n_nodes;
-  loss->grad = graph_fill(g, loss->rank, loss->dims, 1);
+  loss->grad = graph_leaf_scale(g, loss->rank, loss->dims);
   for (size_t i = n; i-- > 0 && graph_ok(g);) node_grad(g->nodes[i]);
   g->backward = false;
 }

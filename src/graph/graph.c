@@ -87,6 +87,8 @@ static bool leaf_shape(node *n) {
 
 const op_record record_input = {.name = "input", .flags = OP_LEAF, .shape = leaf_shape};
 const op_record record_param = {.name = "param", .flags = OP_LEAF, .shape = leaf_shape};
+const op_record record_param_gradient = {
+    .name = "param_gradient", .flags = OP_LEAF, .shape = leaf_shape};
 
 static tensor *leaf_add(graph *g, const op_record *op, dtype type, int rank, const int64_t *dims) {
   leaf_attr a = {.type = type, .rank = rank};
@@ -121,6 +123,10 @@ tensor *graph_leaf_param(graph *g, int rank, const int64_t *dims) {
   tensor *t = leaf_add(g, &record_param, graph_real(g), rank, dims);
   if (graph_ok(g)) t->differentiable = true;
   return t;
+}
+
+tensor *graph_leaf_gradient(graph *g, const tensor *param) {
+  return leaf_add(g, &record_param_gradient, param->type, param->rank, param->dims);
 }
 
 static bool output_named(const graph *g, const char *name) {

@@ -95,11 +95,33 @@ size_t graph_param_scalars(const graph *g); /* without padding */
 void graph_param_init(const graph *g, void *block, uint64_t seed);
 
 /* ---- plan ---- */
+/* What products of weights and activations are computed in. Parameters, losses, norms, softmax and
+ * every sum stay in float; a graph of doubles is always full. */
+typedef enum plan_precision {
+  PLAN_FULL,
+  PLAN_BF16, /* operands rounded to half precision, sums in float; full where the processor has none
+              */
+} plan_precision;
+
 typedef struct plan_config {
   void *params;    /* the caller's flat block, of the graph's real type; 64-byte aligned */
   void *grads;     /* the same shape; NULL when there is no graph_grad */
   bool keep_order; /* skip rewrites (for checks of them) */
   bool no_reuse;   /* every tensor has memory of its own (for checks of the planner) */
+  plan_precision precision;
+  /* Runs add to grads instead of overwriting (micro-batches): the caller clears them before the
+   * first one, and says by plan_loss_scale how much each one counts. */
+  bool accumulate;
+  /* Makes cheap values again for the gradient instead of keeping them, where that lowers the
+   * peak. The same bits. */
+  bool recompute;
+  /* A count of the changes of params, which whoever writes them keeps beside them, for every plan
+   * over the block: what plans make of them (packed weights) is made anew in the first run after
+   * each change. NULL: params may change before every run. It outlives the plan. */
+  const uint64_t *params_version;
+  /* Plans everything and allocates nothing but the plan itself: plan_bytes says what it would
+   * take, and it cannot run. params and grads may be NULL. */
+  bool dry;
 } plan_config;
 /* The plan holds its own copy: the graph may be freed or compiled again. The blocks must outlive
  * the plan; grads is written by every run, zeros where a parameter does not reach the loss. */
@@ -119,8 +141,15 @@ garam_status plan_run(plan *p, uint64_t step, garam_error *err);
  * what is masked has a multiple of four items; else others that no part shares). */
 garam_status plan_run_part(plan *p, uint64_t step, uint64_t part, garam_error *err);
 
-size_t plan_arena_bytes(const plan *p); /* activations, gradients of activations, scratch */
-double plan_flops(const plan *p);       /* of one run */
+/* The gradient of scale * loss, from the next run on (1 before); the loss itself stays as it is. Of
+ * plans that accumulate. A batch of micro-batches that weigh w_i together has scales w_i / sum w.
+ */
+void plan_loss_scale(plan *p, double scale);
+
+size_t plan_bytes(const plan *p); /* all that it allocates (of a dry one: would): what follows */
+size_t plan_arena_bytes(const plan *p);  /* activations, gradients of activations, scratch */
+size_t plan_packed_bytes(const plan *p); /* weights in the order in which products read them */
+double plan_flops(const plan *p);        /* of one run */
 /* One line a node: op, shapes, offset, bytes, lifetime. For people, through the callback. */
 void plan_describe(const plan *p, void (*line)(void *context, const char *text), void *context);
 /* Seconds spent in each op since the plan was made (only after plan_profile(p, true)). */

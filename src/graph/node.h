@@ -54,6 +54,7 @@ struct op_run {
   void **in, **out; /* in[i] NULL: optional input not there; out[i] NULL: nobody reads it */
   void *scratch;    /* of the size that op.scratch said, 64-byte aligned */
   void *state;      /* what op.prepare made */
+  void *packed;     /* of the size that op.packed said: what op.pack made of the parameters */
   uint64_t seed, step, part;
 };
 
@@ -80,6 +81,10 @@ struct op_record {
   garam_status (*prepare)(void **state, const node *n, garam_error *err); /* once, for a plan */
   size_t (*scratch)(const node *n, const void *state); /* bytes that a run needs */
   void (*release)(void *state);
+  /* Parameters that are read in another order than they lie in: pack makes it, whenever they have
+   * changed. packed: bytes, 0 when it does not pay. */
+  size_t (*packed)(const node *n, const void *state);
+  void (*pack)(const op_run *r);
   void (*run)(const op_run *r);
   double (*flops)(const node *n);
   double (*bytes)(const node *n); /* NULL: every input read and every output written once */
@@ -111,8 +116,9 @@ struct graph {
   param_info *params;
   tensor **param_tensors;
   size_t n_params, cap_params, cap_param_tensors, block, scalars;
-  tensor *loss;  /* set by graph_grad */
-  bool backward; /* nodes that are appended now are backward nodes */
+  tensor *loss;             /* set by graph_grad */
+  bool backward;            /* nodes that are appended now are backward nodes */
+  plan_precision precision; /* of a plan's own copy */
 };
 
 /* Keeps the first error only. */
@@ -121,6 +127,8 @@ void graph_fail(graph *g, garam_status status, const char *format, ...)
 bool graph_ok(const graph *g);
 dtype graph_real(const graph *g);
 tensor *graph_leaf_param(graph *g, int rank, const int64_t *dims); /* memory in the flat block */
+tensor *graph_leaf_gradient(graph *g, const tensor *param);        /* in the gradients' block */
+tensor *graph_leaf_scale(graph *g, int rank, const int64_t *dims); /* 1, or what the plan says */
 garam_status graph_clone(graph **out, const graph *g, garam_error *err);
 void graph_count_uses(graph *g); /* by nodes, outputs and parameter gradients */
 

@@ -41,6 +41,10 @@ const op_record record_fill = {.name = "fill",
                                .shape = constant_shape,
                                .run = constant_run};
 
+/* The gradient of the loss by itself: a fill, but not a constant where a plan accumulates. */
+const op_record record_loss_scale = {
+    .name = "loss_scale", .flags = OP_LEAF, .shape = constant_shape, .run = constant_run};
+
 static tensor *values_add(graph *g, const op_record *op, int rank, const int64_t *dims,
                           const double *values, bool one) {
   if (!graph_ok(g)) return &g->poison;
@@ -72,6 +76,11 @@ tensor *graph_constant(graph *g, int rank, const int64_t *dims, const double *va
 
 tensor *graph_fill(graph *g, int rank, const int64_t *dims, double value) {
   return values_add(g, &record_fill, rank, dims, &value, true);
+}
+
+tensor *graph_leaf_scale(graph *g, int rank, const int64_t *dims) {
+  double one = 1;
+  return values_add(g, &record_loss_scale, rank, dims, &one, true);
 }
 
 bool constant_become(graph *g, node *n, const double *values) {

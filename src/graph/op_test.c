@@ -591,6 +591,32 @@ static void test_threads(void **state) {
   thread_set_count(0);
 }
 
+/* Runs that accumulate add scale times the gradient to what was there, and leave the loss alone. */
+static void test_accumulates(void **state) {
+  (void)state;
+  for (size_t i = 0; i < COUNT_OF(cases); i++)
+    for (int plain = 0; plain < 2; plain++) {
+      check_model once, sum;
+      run_with(&once, &cases[i], DTYPE_F64, &(plan_config){.keep_order = plain});
+      run_with(&sum, &cases[i], DTYPE_F64, &(plan_config){.keep_order = plain, .accumulate = true});
+      double *total = sum.grads, *one = once.grads;
+      for (size_t k = 0; k < sum.bytes / sizeof *total; k++) {
+        total[k] = (double)(k % 5);
+        one[k] = (double)(k % 5) + (0.25 - 1.5) * one[k];
+      }
+      plan_loss_scale(sum.plan, 0.25);
+      double loss = check_model_loss(&sum, 4);
+      plan_loss_scale(sum.plan, -1.5);
+      check_model_loss(&sum, 4);
+      double d = difference(&once, &sum);
+      if (!(d < 1e-9)) fail_msg("%s: accumulating is off by %g", cases[i].name, d);
+      if (loss != *(const double *)plan_output(once.plan, "loss", NULL))
+        fail_msg("%s: the scale changed the loss", cases[i].name);
+      check_model_deinit(&once);
+      check_model_deinit(&sum);
+    }
+}
+
 static void see(bool *seen, const graph *g) {
   for (size_t i = 0; i < g->n_nodes; i++)
     for (size_t r = 0; r < n_op_records; r++) seen[r] = seen[r] || g->nodes[i]->op == op_records[r];
@@ -599,11 +625,12 @@ static void see(bool *seen, const graph *g) {
 /* Every record of ops.def runs, or is a leaf or alias, in some case: as built or as rewritten. */
 static void test_every_op_has_a_case(void **state) {
   (void)state;
+  static const plan_config configs[] = {{0}, {.keep_order = true}, {.accumulate = true}};
   bool *seen = calloc(n_op_records, sizeof *seen);
   for (size_t i = 0; i < COUNT_OF(cases); i++)
-    for (int plain = 0; plain < 2; plain++) {
+    for (size_t k = 0; k < COUNT_OF(configs); k++) {
       check_model m;
-      run_with(&m, &cases[i], DTYPE_F64, &(plan_config){.keep_order = plain});
+      run_with(&m, &cases[i], DTYPE_F64, &configs[k]);
       see(seen, m.graph);
       see(seen, m.plan->graph);
       check_model_deinit(&m);
@@ -632,9 +659,9 @@ static void test_records_are_whole(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_records_are_whole),   cmocka_unit_test(test_gradients),
-      cmocka_unit_test(test_rewritten_as_plain),  cmocka_unit_test(test_threads),
-      cmocka_unit_test(test_every_op_has_a_case),
+      cmocka_unit_test(test_records_are_whole),  cmocka_unit_test(test_gradients),
+      cmocka_unit_test(test_rewritten_as_plain), cmocka_unit_test(test_threads),
+      cmocka_unit_test(test_accumulates),        cmocka_unit_test(test_every_op_has_a_case),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,6 +5,7 @@
 #include "graph/plan.h"
 
 #include "base/clock.h"
+#include "graph/op_inner.h"
 
 #include <string.h>
 
@@ -55,7 +56,7 @@ static garam_status place_gradients(plan *p, garam_error *err) {
   size_t item = dtype_size(graph_real(g));
   bool *taken = mem_array((size_t)g->n_tensors + g->n_params + 1, sizeof *taken);
   if (!taken) return fail_memory(err, g->n_tensors);
-  for (size_t i = 0; i < g->n_params; i++) {
+  for (size_t i = 0; !p->config.accumulate && i < g->n_params; i++) {
     tensor *param = g->param_tensors[i];
     if (!param->grad) continue;
     const tensor *root = root_of(param->grad);
@@ -74,8 +75,12 @@ static garam_status place_gradients(plan *p, garam_error *err) {
     const tensor *param = g->param_tensors[i];
     size_t offset = g->params[i].offset * item;
     p->places[param->number] = (place){.kind = PLACE_PARAM, .offset = offset};
-    if (param->grad)
-      p->places[root_of(param->grad)->number] = (place){.kind = PLACE_GRAD, .offset = offset};
+    if (!param->grad) continue;
+    const tensor *root = root_of(param->grad);
+    p->places[root->number] = (place){.kind = PLACE_GRAD, .offset = offset};
+    for (int k = 0; p->config.accumulate && k < root->node->n_inputs; k++)
+      if (root->node->inputs[k]->node->op == &record_param_gradient)
+        p->places[root->node->inputs[k]->number] = p->places[root->number];
   }
   return GARAM_OK;
 }
@@ -111,7 +116,7 @@ static garam_status place_outputs(plan *p, const uint32_t *last, const node *n, 
     const tensor *t = n->outputs[k];
     place *at = &p->places[t->number];
     if (at->kind != PLACE_NONE) continue; /* in the caller's blocks */
-    if (n->op == &record_param) continue;
+    if (n->op == &record_param || n->op == &record_param_gradient) continue;
     if (t->uses == 0 && k < 32 && n->op->spare >> k & 1) continue;
     uint32_t end = last[t->number];
     at->kind = PLACE_ARENA;
@@ -141,6 +146,9 @@ static garam_status place_all(plan *p, const uint32_t *last, garam_error *err) {
     size_t bytes = n->op->scratch ? n->op->scratch(n, s->run.state) : 0;
     s->scratch_block = NO_BLOCK;
     if (bytes > 0) TRY(block_new(p, &s->scratch_block, bytes, step, step, err));
+    size_t packed = n->op->packed ? n->op->packed(n, s->run.state) : 0;
+    s->packed_offset = packed > 0 ? p->packed_bytes : SIZE_MAX;
+    p->packed_bytes += (packed + MEMORY_ALIGN - 1) / MEMORY_ALIGN * MEMORY_ALIGN;
     step++;
   }
   return memory_layout(p->blocks, p->n_blocks, !p->config.no_reuse, &p->arena_bytes, err);
@@ -191,6 +199,7 @@ static void addresses_fill(plan *p) {
     for (int k = 0; k < n->n_outputs; k++) s->run.out[k] = plan_address(p, n->outputs[k]);
     if (s->scratch_block != NO_BLOCK)
       s->run.scratch = p->arena + p->blocks[s->scratch_block].offset;
+    if (s->packed_offset != SIZE_MAX) s->run.packed = p->packed + s->packed_offset;
   }
   for (size_t i = 0; i < p->graph->n_nodes; i++) { /* constants, once and for all */
     const node *n = p->graph->nodes[i];
@@ -200,17 +209,40 @@ static void addresses_fill(plan *p) {
   }
 }
 
+/* Nobody scales the loss: what hangs on it alone can be folded. */
+static void scale_become_constant(graph *g) {
+  for (size_t i = 0; i < g->n_nodes; i++)
+    if (g->nodes[i]->op == &record_loss_scale) g->nodes[i]->op = &record_fill;
+}
+
+/* Touched here, so that the first run is like the others. */
+static garam_status memory_take(plan *p, garam_error *err) {
+  const graph *g = p->graph;
+  p->arena = mem_alloc_aligned(p->arena_bytes + MEMORY_ALIGN, MEMORY_ALIGN);
+  if (!p->arena) return fail_memory(err, p->arena_bytes);
+  memset(p->arena, 0, p->arena_bytes);
+  if (p->packed_bytes > 0) {
+    p->packed = mem_alloc_aligned(p->packed_bytes, MEMORY_ALIGN);
+    if (!p->packed) return fail_memory(err, p->packed_bytes);
+    memset(p->packed, 0, p->packed_bytes);
+  }
+  if (p->config.grads) memset(p->config.grads, 0, g->block * dtype_size(graph_real(g)));
+  return GARAM_OK;
+}
+
 static garam_status plan_make(plan *p, garam_error *err) {
   graph *g = p->graph;
   uint32_t *last = NULL;
   garam_status status = GARAM_OK;
+  if (!p->config.accumulate) scale_become_constant(g);
   if (!p->config.keep_order) {
     TRY_GOTO(done, rewrite_fold(g, err));
     rewrite_dead(g);
     rewrite_fuse(g);
     rewrite_dead(g);
-    TRY_GOTO(done, graph_check(g, err));
   }
+  if (p->config.accumulate) rewrite_accumulate(g);
+  TRY_GOTO(done, graph_check(g, err));
   TRY_GOTO(done, place_gradients(p, err));
   graph_count_uses(g);
   TRY_GOTO(done, steps_prepare(p, err));
@@ -218,10 +250,8 @@ static garam_status plan_make(plan *p, garam_error *err) {
   if (!last) TRY_GOTO(done, fail_memory(err, g->n_tensors * sizeof *last));
   lifetimes_find(last, p);
   TRY_GOTO(done, place_all(p, last, err));
-  p->arena = mem_alloc_aligned(p->arena_bytes + MEMORY_ALIGN, MEMORY_ALIGN);
-  if (!p->arena) TRY_GOTO(done, fail_memory(err, p->arena_bytes));
-  memset(p->arena, 0, p->arena_bytes); /* touched here, so that the first run is like the others */
-  if (p->config.grads) memset(p->config.grads, 0, g->block * dtype_size(graph_real(g)));
+  if (p->config.dry) goto done;
+  TRY_GOTO(done, memory_take(p, err));
   addresses_fill(p);
 done:
   mem_free(last);
@@ -235,10 +265,10 @@ static bool is_aligned(const void *ptr) {
 garam_status graph_compile(plan **out, graph *g, const plan_config *config, garam_error *err) {
   *out = NULL;
   TRY(graph_check(g, err));
-  if (g->n_params > 0 && (!config->params || !is_aligned(config->params)))
+  if (g->n_params > 0 && !config->dry && (!config->params || !is_aligned(config->params)))
     return fail(err, GARAM_INVALID, "plan: parameters need a block aligned to %d bytes",
                 MEMORY_ALIGN);
-  if (g->n_params > 0 && g->loss && (!config->grads || !is_aligned(config->grads)))
+  if (g->n_params > 0 && g->loss && !config->dry && (!config->grads || !is_aligned(config->grads)))
     return fail(err, GARAM_INVALID, "plan: gradients need a block aligned to %d bytes",
                 MEMORY_ALIGN);
   plan *p = mem_zalloc(sizeof *p);
@@ -246,6 +276,7 @@ garam_status graph_compile(plan **out, graph *g, const plan_config *config, gara
   p->config = *config;
   if (!g->loss) p->config.grads = NULL;
   garam_status status = graph_clone(&p->graph, g, err);
+  if (status == GARAM_OK && graph_real(g) == DTYPE_F32) p->graph->precision = config->precision;
   if (status == GARAM_OK) status = plan_make(p, err);
   if (status == GARAM_OK) *out = p;
   else plan_free(p);
@@ -261,6 +292,7 @@ void plan_free(plan *p) {
   mem_free(p->steps);
   mem_free(p->blocks);
   mem_free_aligned(p->arena);
+  mem_free_aligned(p->packed);
   graph_free(p->graph);
   mem_free(p);
 }
@@ -276,6 +308,7 @@ static const tensor *name_find(const graph_name *names, size_t n, const char *na
 void *plan_input(plan *p, const char *name, size_t *bytes) {
   const tensor *t = name_find(p->graph->inputs, p->graph->n_inputs, name);
   REQUIRE(t, "plan_input: no input \"%s\"", name);
+  REQUIRE(!p->config.dry, "plan_input: a dry plan has no memory");
   if (bytes) *bytes = tensor_bytes(t);
   return plan_address(p, t);
 }
@@ -283,6 +316,7 @@ void *plan_input(plan *p, const char *name, size_t *bytes) {
 const void *plan_output(const plan *p, const char *name, size_t *bytes) {
   const tensor *t = name_find(p->graph->outputs, p->graph->n_outputs, name);
   REQUIRE(t, "plan_output: no output \"%s\"", name);
+  REQUIRE(!p->config.dry, "plan_output: a dry plan has no memory");
   if (bytes) *bytes = tensor_bytes(t);
   return plan_address(p, t);
 }
@@ -297,13 +331,26 @@ static void clear_unreached(const plan *p) {
       memset((char *)p->config.grads + g->params[i].offset * item, 0, g->params[i].count * item);
 }
 
+/* What products read of the parameters, in their own order. Without a version nobody says that the
+ * parameters are what they were. */
+static void pack_all(plan *p) {
+  const uint64_t *version = p->config.params_version;
+  if (version && p->packed_once && p->packed_for == *version) return;
+  for (size_t i = 0; i < p->n_steps; i++)
+    if (p->steps[i].packed_offset != SIZE_MAX) p->steps[i].run.node->op->pack(&p->steps[i].run);
+  p->packed_once = true;
+  if (version) p->packed_for = *version;
+}
+
 garam_status plan_run(plan *p, uint64_t step, garam_error *err) {
   return plan_run_part(p, step, 0, err);
 }
 
 garam_status plan_run_part(plan *p, uint64_t step, uint64_t part, garam_error *err) {
   (void)err; /* nothing in a run can fail; a room above may add what can */
-  if (p->config.grads) clear_unreached(p);
+  REQUIRE(!p->config.dry, "plan_run: a dry plan has no memory");
+  if (p->config.grads && !p->config.accumulate) clear_unreached(p);
+  if (p->packed_bytes > 0) pack_all(p);
   if (p->profiling) p->n_runs++;
   for (size_t i = 0; i < p->n_steps; i++) {
     plan_step *s = &p->steps[i];
@@ -320,6 +367,24 @@ garam_status plan_run_part(plan *p, uint64_t step, uint64_t part, garam_error *e
   return GARAM_OK;
 }
 
+void plan_loss_scale(plan *p, double scale) {
+  REQUIRE(p->config.accumulate, "plan_loss_scale: of a plan that does not accumulate");
+  const graph *g = p->graph;
+  for (size_t i = 0; i < g->n_nodes; i++) {
+    if (g->nodes[i]->op != &record_loss_scale) continue;
+    void *at = plan_address(p, g->nodes[i]->outputs[0]);
+    if (at) op_kernel_of(g->nodes[i])->fill(at, scale, 1);
+  }
+}
+
+size_t plan_bytes(const plan *p) {
+  return p->arena_bytes + p->packed_bytes;
+}
+
 size_t plan_arena_bytes(const plan *p) {
   return p->arena_bytes;
+}
+
+size_t plan_packed_bytes(const plan *p) {
+  return p->packed_bytes;
 }

@@ -21,6 +21,7 @@ typedef struct plan_step {
   op_run run;
   double seconds;
   size_t scratch_block; /* SIZE_MAX: none */
+  size_t packed_offset; /* into the packed weights; SIZE_MAX: none */
 } plan_step;
 
 struct plan {
@@ -31,8 +32,10 @@ struct plan {
   place *places; /* by tensor number */
   memory_block *blocks;
   size_t n_blocks, cap_blocks;
-  char *arena;
-  size_t arena_bytes;
+  char *arena, *packed; /* NULL in a dry plan */
+  size_t arena_bytes, packed_bytes;
+  bool packed_once;    /* after the first run */
+  uint64_t packed_for; /* the version of the parameters that `packed` was made of */
   bool profiling;
   uint64_t n_runs; /* while profiling */
 };
@@ -42,6 +45,7 @@ void *plan_address(const plan *p, const tensor *t); /* NULL: nobody reads it */
 /* ---- rewrite.c: on the plan's own graph ---- */
 garam_status rewrite_fold(graph *g, garam_error *err); /* small constants are computed once */
 void rewrite_fuse(graph *g);
-void rewrite_dead(graph *g); /* drops nodes that reach no output and no parameter gradient */
+void rewrite_accumulate(graph *g); /* gradients of parameters are added to what was there */
+void rewrite_dead(graph *g);       /* drops nodes that reach no output and no parameter gradient */
 
 #endif

@@ -305,6 +305,26 @@ static void test_parts_draw_the_masks_of_the_whole(void **state) {
   plan_free(whole);
 }
 
+/* A dry plan says what a real one takes, without the caller's blocks. */
+static void test_dry_plans_say_what_is_taken(void **state) {
+  (void)state;
+  for (uint64_t round = 0; round < 5; round++)
+    for (int accumulate = 0; accumulate < 2; accumulate++) {
+      check_case c = {.build = build_random, .context = &round, .training = true};
+      plan_config config = {.accumulate = accumulate};
+      check_model m;
+      assert_int_equal(check_model_init(&m, &c, DTYPE_F32, &config, NULL), GARAM_OK);
+      plan *p;
+      config.dry = true;
+      assert_int_equal(graph_compile(&p, m.graph, &config, NULL), GARAM_OK);
+      assert_true(plan_bytes(p) > 0);
+      assert_int_equal(plan_bytes(p), plan_bytes(m.plan));
+      assert_int_equal(plan_arena_bytes(p) + plan_packed_bytes(p), plan_bytes(p));
+      plan_free(p);
+      check_model_deinit(&m);
+    }
+}
+
 typedef struct lines {
   int n;
   char all[16384];
@@ -349,6 +369,7 @@ int main(void) {
       cmocka_unit_test(test_inputs_stay),
       cmocka_unit_test(test_constants_are_folded),
       cmocka_unit_test(test_parts_draw_the_masks_of_the_whole),
+      cmocka_unit_test(test_dry_plans_say_what_is_taken),
       cmocka_unit_test(test_describe_and_profile),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

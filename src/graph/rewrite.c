@@ -285,6 +285,37 @@ static void fuse_matmul_add(node *n) {
   }
 }
 
+/* ---- gradients that are added up over runs ---- */
+
+/* The node that was appended last moves behind `after`. */
+static void insert_after(graph *g, const node *after) {
+  node *last = g->nodes[g->n_nodes - 1];
+  size_t at = g->n_nodes - 1;
+  for (; at > 0 && g->nodes[at - 1] != after; at--) g->nodes[at] = g->nodes[at - 1];
+  REQUIRE(at > 0, "rewrite: the node to stand behind is not there");
+  g->nodes[at] = last;
+}
+
+/* grad becomes was + grad right where it is made, so that it lives no longer than it must. */
+void rewrite_accumulate(graph *g) {
+  for (size_t i = 0; i < g->n_params && graph_ok(g); i++) {
+    tensor *param = g->param_tensors[i];
+    if (!param->grad) continue;
+    const node *maker = param->grad->node;
+    tensor *was = graph_leaf_gradient(g, param);
+    if (!graph_ok(g)) return;
+    insert_after(g, maker);
+    tensor *sum = op_add(param->grad, was);
+    if (!graph_ok(g)) return;
+    insert_after(g, was->node);
+    param->grad = sum;
+  }
+  if (!graph_ok(g)) return;
+  graph_count_uses(g);
+  for (size_t i = 0; i < g->n_nodes && graph_ok(g); i++) fuse_matmul_add(g->nodes[i]);
+  rewrite_dead(g);
+}
+
 void rewrite_fuse(graph *g) {
   for (size_t i = 0; i < g->n_nodes && graph_ok(g); i++) fuse_dropout(g, g->nodes[i]);
   rewrite_dead(g);

@@ -24,12 +24,11 @@ static float *ones(size_t n) {
 
 static void masks_are_the_words(void **state) {
   (void)state;
-  static const kernel_dropout keys[] = {
-      {0.1, 1, 2, 3, 0},
-                                         {0.5, UINT64_MAX, UINT32_MAX, UINT64_MAX, 0},
-                                         {0.999, 0, 0, 0, 0},
-                                         {0, 5, 6, 7, 0},
-                                         {0.5, 5, 6, 7, 1000}};
+  static const kernel_dropout keys[] = {{0.1, 1, 2, 3, 0},
+                                        {0.5, UINT64_MAX, UINT32_MAX, UINT64_MAX, 0},
+                                        {0.999, 0, 0, 0, 0},
+                                        {0, 5, 6, 7, 0},
+                                        {0.5, 5, 6, 7, 1000}};
   static const size_t sizes[] = {1, 3, 4, 5, 63, 64, 65, 127, 1000, N};
   float *x = ones(N), *y = ones(N);
   const kernel_table *k;
@@ -41,8 +40,8 @@ static void masks_are_the_words(void **state) {
         float scale = (float)(1 / (1 - key->rate));
         uint32_t word[4];
         for (size_t i = 0; i < sizes[s]; i++) {
-          if (i % 4 == 0) rng_philox(word, key->seed, key->stream, key->step,
-                                     (uint32_t)(key->first + i / 4));
+          if (i % 4 == 0)
+            rng_philox(word, key->seed, key->stream, key->step, (uint32_t)(key->first + i / 4));
           float want = (double)word[i % 4] < key->rate * 4294967296.0 - 1 ? 0 : x[i] * scale;
           bool edge = fabs((double)word[i % 4] - key->rate * 4294967296.0) <= 1;
           if (y[i] != want && !edge)

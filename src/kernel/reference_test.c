@@ -159,7 +159,7 @@ static void attention(void **state) {
                            .window = form & 2 ? 2 : 0,
                            .key_begin = form & 4 ? begin : NULL,
                            .offset = form & 8 ? 2 : 0};
-    if (form & 16) at.dropout = (kernel_dropout){0.4, 1, 2, 3};
+    if (form & 16) at.dropout = (kernel_dropout){0.4, 1, 2, 3, 0};
     double scratch[1024];
     assert_true(k->attention_scratch(&at) <= sizeof scratch);
     k->attention(out, lse, q, key, v, &at, scratch);
