@@ -130,11 +130,28 @@ typedef struct kernel_range {
  *   p -= lr * (m / (1-beta1^t) / (sqrt(v / (1-beta2^t)) + epsilon) + decay p) */
 typedef struct kernel_adamw {
   double lr, beta1, beta2, epsilon, decay;
-  double clip;                 /* factor for every gradient; 1: none */
+  double clip;                 /* factor for every gradient (clipping, mean of parts); 1: none */
   uint64_t t;                  /* number of this step, from 1 */
   const kernel_range *decayed; /* ascending, apart; where decay applies */
   size_t n_decayed;
 } kernel_adamw;
+
+/* Numbers in 8 bits and one scale for each KERNEL_BLOCK8 of them, by dynamic exponents: decades,
+ * and in each, twice as many steps as in the one below (Dettmers, Lewis, Shleifer & Zettlemoyer
+ * 2022, "8-bit optimizers via block-wise quantization", section 1.3). The largest of a block is
+ * exact. All bytes zero: zeros. */
+enum { KERNEL_BLOCK8 = 256 };
+typedef enum kernel_map8 {
+  KERNEL_SIGNED8,   /* 7 decades, an error of at most 0.36 % of the block's largest */
+  KERNEL_UNSIGNED8, /* 8 decades, 0.18 %; what is above zero stays so */
+} kernel_map8;
+typedef struct kernel_numbers8 {
+  uint8_t *codes; /* (n) */
+  float *scales;  /* (kernel_scales8(n)) */
+} kernel_numbers8;
+static inline size_t kernel_scales8(size_t n) {
+  return (n + KERNEL_BLOCK8 - 1) / KERNEL_BLOCK8;
+}
 
 /* v = momentum v + clip grad + decay p; p -= lr v. */
 typedef struct kernel_sgd {
@@ -283,6 +300,13 @@ typedef struct kernel_table {
   /* optimisers: one pass over flat blocks. velocity may be NULL when momentum is 0. */
   void (*adamw)(void *p, void *m, void *v, const void *grad, size_t n, const kernel_adamw *c);
   void (*sgd)(void *p, void *velocity, const void *grad, size_t n, const kernel_sgd *c);
+  /* the same step with moments of 2 bytes an item instead of 8; m KERNEL_SIGNED8, v
+   * KERNEL_UNSIGNED8. The same bits at every level of a real type. */
+  void (*adamw8)(void *p, const kernel_numbers8 *m, const kernel_numbers8 *v, const void *grad,
+                 size_t n, const kernel_adamw *c);
+  void (*encode8)(const kernel_numbers8 *y, const void *x, size_t n, kernel_map8 map);
+  void (*decode8)(void *y, const kernel_numbers8 *x, size_t n, kernel_map8 map);
+  void (*blend)(void *y, const void *x, double tau, size_t n); /* y += tau (x - y): soft targets */
 } kernel_table;
 
 /* The best that this machine has, chosen once; the environment's GARAM_ISA=ref|avx2|avx512 asks for

@@ -369,6 +369,22 @@ static void case_optimizer(sheet *s, size_t a, size_t b) {
   k->sgd(p, m, g, n, &sgd);
   record(s, p, n);
   record(s, m, n);
+  k->blend(p, g, 0.01, n);
+  record(s, p, n);
+  uint8_t *codes = array_new(s, n);
+  float *scales = array_new(s, n);
+  memset(codes, 0, n);
+  memset(scales, 0, kernel_scales8(n) * sizeof *scales);
+  const kernel_numbers8 none = {codes, scales}; /* fresh moments */
+  k->decode8(m, &none, n, KERNEL_SIGNED8);
+  record(s, m, n);
+  k->encode8(&none, g, n, KERNEL_SIGNED8);
+  k->decode8(m, &none, n, KERNEL_SIGNED8);
+  for (size_t i = 0; i < n; i++) { /* a step is at most 0.8 % of the largest, see optimizer_test */
+    double x = s->k->real_size == 4 ? (double)((float *)m)[i] : ((double *)m)[i];
+    double y = s->k->real_size == 4 ? (double)((float *)g)[i] : ((double *)g)[i];
+    assert_true(fabs(x - y) < 0.008);
+  }
 }
 
 static void case_product(sheet *s, size_t a, size_t b) {

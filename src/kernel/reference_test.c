@@ -222,6 +222,8 @@ static void optimisers(void **state) {
       near(p[i], want[i]);
     }
   }
+  k->blend(p, g, 0.005, N);
+  for (size_t i = 0; i < N; i++) near(p[i], 0.995 * want[i] + 0.005 * g[i]);
 }
 
 int main(void) {

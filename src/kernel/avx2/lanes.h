@@ -73,6 +73,9 @@ static inline float vf_top(vf x) {
 static inline vm vf_less(vf a, vf b) {
   return _mm256_cmp_ps(a, b, _CMP_LT_OQ);
 }
+static inline vm vf_at_least(vf a, vf b) {
+  return _mm256_cmp_ps(a, b, _CMP_GE_OQ);
+}
 static inline vf vf_where(vm m, vf yes, vf no) {
   return _mm256_blendv_ps(no, yes, m);
 }
@@ -95,6 +98,46 @@ static inline vi vi_all(uint32_t x) {
 }
 static inline vi vi_add(vi a, vi b) {
   return _mm256_add_epi32(a, b);
+}
+static inline vi vi_and(vi a, vi b) {
+  return _mm256_and_si256(a, b);
+}
+static inline vi vi_xor(vi a, vi b) {
+  return _mm256_xor_si256(a, b);
+}
+static inline vi vi_shift_left(vi x, int n) {
+  return _mm256_slli_epi32(x, n);
+}
+static inline vi vi_shift_right(vi x, int n) { /* zeros come in */
+  return _mm256_srli_epi32(x, n);
+}
+static inline vi vi_where(vm m, vi yes, vi no) {
+  return _mm256_blendv_epi8(no, yes, _mm256_castps_si256(m));
+}
+static inline vi vi_count(vi n, vm m) { /* one more where m */
+  return _mm256_sub_epi32(n, _mm256_castps_si256(m));
+}
+static inline vi vi_of_bits(vf x) {
+  return _mm256_castps_si256(x);
+}
+static inline vf vf_of_bits(vi x) {
+  return _mm256_castsi256_ps(x);
+}
+static inline vf vf_from_vi(vi x) { /* signed words */
+  return _mm256_cvtepi32_ps(x);
+}
+static inline vi vi_from_vf(vf x) { /* towards zero */
+  return _mm256_cvttps_epi32(x);
+}
+static inline vi vi_load_bytes(const uint8_t *p) { /* LANES bytes, a word each */
+  return _mm256_cvtepu8_epi32(_mm_loadl_epi64((const void *)p));
+}
+static inline void vi_store_bytes(uint8_t *p, vi x) { /* words below 256 */
+  __m128i pairs = _mm_packus_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
+  _mm_storel_epi64((void *)p, _mm_packus_epi16(pairs, pairs));
+}
+static inline vf vf_pick8(const float table[8], vi index) { /* table[index % 8] */
+  return _mm256_permutevar8x32_ps(_mm256_loadu_ps(table), index);
 }
 static inline vi vi_xor3(vi a, vi b, vi c) {
   return _mm256_xor_si256(_mm256_xor_si256(a, b), c);

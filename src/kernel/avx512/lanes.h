@@ -63,6 +63,9 @@ static inline float vf_top(vf x) {
 static inline vm vf_less(vf a, vf b) {
   return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ);
 }
+static inline vm vf_at_least(vf a, vf b) {
+  return _mm512_cmp_ps_mask(a, b, _CMP_GE_OQ);
+}
 static inline vf vf_where(vm m, vf yes, vf no) {
   return _mm512_mask_blend_ps(m, no, yes);
 }
@@ -88,6 +91,45 @@ static inline vi vi_all(uint32_t x) {
 }
 static inline vi vi_add(vi a, vi b) {
   return _mm512_add_epi32(a, b);
+}
+static inline vi vi_and(vi a, vi b) {
+  return _mm512_and_si512(a, b);
+}
+static inline vi vi_xor(vi a, vi b) {
+  return _mm512_xor_si512(a, b);
+}
+static inline vi vi_shift_left(vi x, int n) {
+  return _mm512_slli_epi32(x, (unsigned)n);
+}
+static inline vi vi_shift_right(vi x, int n) { /* zeros come in */
+  return _mm512_srli_epi32(x, (unsigned)n);
+}
+static inline vi vi_where(vm m, vi yes, vi no) {
+  return _mm512_mask_blend_epi32(m, no, yes);
+}
+static inline vi vi_count(vi n, vm m) { /* one more where m */
+  return _mm512_mask_add_epi32(n, m, n, _mm512_set1_epi32(1));
+}
+static inline vi vi_of_bits(vf x) {
+  return _mm512_castps_si512(x);
+}
+static inline vf vf_of_bits(vi x) {
+  return _mm512_castsi512_ps(x);
+}
+static inline vf vf_from_vi(vi x) { /* signed words */
+  return _mm512_cvtepi32_ps(x);
+}
+static inline vi vi_from_vf(vf x) { /* towards zero */
+  return _mm512_cvttps_epi32(x);
+}
+static inline vi vi_load_bytes(const uint8_t *p) { /* LANES bytes, a word each */
+  return _mm512_cvtepu8_epi32(_mm_loadu_si128((const void *)p));
+}
+static inline void vi_store_bytes(uint8_t *p, vi x) { /* words below 256 */
+  _mm_storeu_si128((void *)p, _mm512_cvtepi32_epi8(x));
+}
+static inline vf vf_pick8(const float table[8], vi index) { /* table[index % 8] */
+  return _mm512_permutexvar_ps(index, _mm512_broadcast_f32x8(_mm256_loadu_ps(table)));
 }
 static inline vi vi_xor3(vi a, vi b, vi c) {
   return _mm512_ternarylogic_epi32(a, b, c, 0x96);
