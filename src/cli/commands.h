@@ -21,4 +21,6 @@
 CLI_COMMAND_LIST(X)
 #undef X
 
+int bench_online(cli *c); /* a bench with a file of its own */
+
 #endif
