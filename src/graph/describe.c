@@ -67,8 +67,8 @@ void plan_describe(const plan *p, void (*line)(void *context, const char *text),
       put(text, sizeof text, at, " scratch %zu B", p->blocks[s->scratch_block].bytes);
     line(context, text);
   }
-  snprintf(text, sizeof text, "%zu steps, arena %zu B, %.6g FLOP", p->n_steps, p->arena_bytes,
-           plan_flops(p));
+  snprintf(text, sizeof text, "%zu steps, arena %zu B, packed weights %zu B, %.6g FLOP", p->n_steps,
+           p->arena_bytes, p->packed_bytes, plan_flops(p));
   line(context, text);
 }
 
@@ -94,7 +94,7 @@ void plan_profile_report(const plan *p, void (*line)(void *context, const char *
                          void *context) {
   profile_row *rows = mem_array(n_op_records, sizeof *rows);
   if (!rows) return; /* a report for people: none is no harm */
-  double total = 0, n_runs = p->n_runs > 0 ? (double)p->n_runs : 1;
+  double total = 0, packing = 0, n_runs = p->n_runs > 0 ? (double)p->n_runs : 1;
   for (size_t i = 0; i < p->n_steps; i++) {
     const node *n = p->steps[i].run.node;
     size_t r = 0;
@@ -104,7 +104,8 @@ void plan_profile_report(const plan *p, void (*line)(void *context, const char *
     rows[r].seconds += p->steps[i].seconds;
     rows[r].flops += n->op->flops ? n->op->flops(n) * n_runs : 0;
     rows[r].bytes += node_bytes(n) * n_runs;
-    total += p->steps[i].seconds;
+    total += p->steps[i].seconds + p->steps[i].pack_seconds;
+    packing += p->steps[i].pack_seconds;
   }
   qsort(rows, n_op_records, sizeof *rows, by_seconds);
   char text[256];
@@ -116,6 +117,11 @@ void plan_profile_report(const plan *p, void (*line)(void *context, const char *
              rows[r].n, 1e3 * rows[r].seconds / n_runs,
              total > 0 ? 100 * rows[r].seconds / total : 0.0, rows[r].flops / seconds * 1e-9,
              rows[r].bytes / seconds * 1e-9);
+    line(context, text);
+  }
+  if (packing > 0) {
+    snprintf(text, sizeof text, "%-24s %17.3f ms a run %5.1f %%", "packing weights",
+             1e3 * packing / n_runs, 100 * packing / total);
     line(context, text);
   }
   mem_free(rows);

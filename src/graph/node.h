@@ -5,7 +5,7 @@
  *   op.c       what every op shares: emitting nodes, shapes, the list of records
  *   op_*.c     one file a family of ops; ops.def lists every record
  *   grad.c     the backward nodes, symbolically
- *   rewrite.c  dead code, constants, fusion; on the plan's own copy of the graph
+ *   rewrite*.c dead code, constants, fusion, order; on the plan's own copy of the graph
  *   memory.c   blocks with lifetimes into one arena
  *   plan.c     a graph becomes a list of steps with addresses; running it
  *   describe.c what a plan is and where its time goes, for people */
@@ -46,6 +46,7 @@ struct node {
   const void *attr; /* the op's own struct, immutable once built; NULL when it has none */
   size_t attr_size;
   bool backward; /* appended by graph_grad */
+  bool fixed;    /* hangs on parameters and constants alone: set by rewrite_order.c */
 };
 
 /* What a run function gets: addresses, never shapes of its own making. */
@@ -83,7 +84,8 @@ struct op_record {
   void (*release)(void *state);
   /* Parameters that are read in another order than they lie in: pack makes it, whenever they have
    * changed. packed: bytes, 0 when it does not pay. */
-  size_t (*packed)(const node *n, const void *state);
+  size_t (*packed)(const node *n,
+                   const void *state); /* of inputs[1], which run does not read then */
   void (*pack)(const op_run *r);
   void (*run)(const op_run *r);
   double (*flops)(const node *n);

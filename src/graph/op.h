@@ -73,6 +73,8 @@ typedef struct attention_options {
  * (T,S) tensor is kept. */
 tensor *op_attention(tensor *q, tensor *k, tensor *v, tensor *key_begin,
                      const attention_options *options);
+/* The same of q, k and v that lie side by side, qkv (B,T,3D), as one product gives them. */
+tensor *op_attention_joint(tensor *qkv, tensor *key_begin, const attention_options *options);
 
 /* Mean over axis 1 of x (B,T,C), leaving out the first begin[b] steps; begin may be NULL. */
 tensor *op_masked_mean(tensor *x, tensor *begin);

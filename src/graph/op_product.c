@@ -15,16 +15,34 @@ static size_t product_scratch(const node *n, const void *state) {
   return gemm_scratch(state);
 }
 
+static const void *product_b(const op_run *r) {
+  return r->packed ? r->packed : r->in[1];
+}
+
 static void product_run(const op_run *r) {
-  gemm_run(r->state, r->out[0], r->in[0], r->in[1], r->node->n_inputs > 2 ? r->in[2] : NULL,
+  gemm_run(r->state, r->out[0], r->in[0], product_b(r), r->node->n_inputs > 2 ? r->in[2] : NULL,
            r->scratch);
 }
 
-static garam_status product_prepare(void **state, const gemm_shape *shape, garam_error *err) {
+/* Operand 1 of a half product is packed when it hangs on parameters alone: it is rounded once for
+ * each version of them. In full precision a second copy of the weights does not pay. */
+static garam_status product_prepare(void **state, const node *n, gemm_shape s, garam_error *err) {
   gemm_plan *p = NULL;
-  garam_status status = gemm_plan_new(&p, shape, err);
+  s.precision = n->graph->precision == PLAN_BF16 ? GEMM_HALF : GEMM_FULL;
+  if (s.precision == GEMM_HALF && s.stride_b == 0 && n->inputs[1]->node->fixed && !n->fixed)
+    s.format_b = GEMM_PACKED;
+  garam_status status = gemm_plan_new(&p, &s, err);
   *state = p;
   return status;
+}
+
+static size_t product_packed(const node *n, const void *state) {
+  (void)n;
+  return gemm_pack_bytes(state);
+}
+
+static void product_pack(const op_run *r) {
+  gemm_pack(r->state, r->packed, r->in[1], GEMM_REAL);
 }
 
 /* ---- matmul ---- */
@@ -100,8 +118,7 @@ static void matmul_grad(const node *n, tensor *const *dy) {
 }
 
 static garam_status matmul_prepare(void **state, const node *n, garam_error *err) {
-  gemm_shape s = matmul_gemm(n);
-  return product_prepare(state, &s, err);
+  return product_prepare(state, n, matmul_gemm(n), err);
 }
 
 static double matmul_flops(const node *n) {
@@ -116,6 +133,8 @@ const op_record record_matmul = {.name = "matmul",
                                  .prepare = matmul_prepare,
                                  .release = product_release,
                                  .scratch = product_scratch,
+                                 .packed = product_packed,
+                                 .pack = product_pack,
                                  .run = product_run,
                                  .flops = matmul_flops};
 
@@ -134,13 +153,13 @@ static bool matmul_add_shape(node *n) {
 static garam_status matmul_add_prepare(void **state, const node *n, garam_error *err) {
   gemm_shape s = matmul_gemm(n);
   s.beta = 1;
-  return product_prepare(state, &s, err);
+  return product_prepare(state, n, s, err);
 }
 
 static void matmul_add_run(const op_run *r) {
   if (r->out[0] != r->in[2])
     op_kernel(r)->copy(r->out[0], r->in[2], (size_t)r->node->outputs[0]->count);
-  gemm_run(r->state, r->out[0], r->in[0], r->in[1], NULL, r->scratch);
+  gemm_run(r->state, r->out[0], r->in[0], product_b(r), NULL, r->scratch);
 }
 
 const op_record record_matmul_add = {.name = "matmul_add",
@@ -149,6 +168,8 @@ const op_record record_matmul_add = {.name = "matmul_add",
                                      .prepare = matmul_add_prepare,
                                      .release = product_release,
                                      .scratch = product_scratch,
+                                     .packed = product_packed,
+                                     .pack = product_pack,
                                      .run = matmul_add_run,
                                      .flops = matmul_flops};
 
@@ -189,8 +210,7 @@ static gemm_shape linear_gemm(const node *n) {
 }
 
 static garam_status linear_prepare(void **state, const node *n, garam_error *err) {
-  gemm_shape s = linear_gemm(n);
-  return product_prepare(state, &s, err);
+  return product_prepare(state, n, linear_gemm(n), err);
 }
 
 static double linear_flops(const node *n) {
@@ -206,6 +226,8 @@ const op_record record_linear = {.name = "linear",
                                  .prepare = linear_prepare,
                                  .release = product_release,
                                  .scratch = product_scratch,
+                                 .packed = product_packed,
+                                 .pack = product_pack,
                                  .run = product_run,
                                  .flops = linear_flops};
 

@@ -327,6 +327,17 @@ CASE(attention_dropout) {
   return attend(g, 2, 6, 6, 4, 1,
                 (attention_options){.n_heads = 2, .causal = true, .dropout = 0.3});
 }
+CASE(attention_joint) { /* a layer as nn builds it: three weights side by side, one product */
+  tensor *x = P(g, "x", DIMS(2, 5, 4)), *w[3], *b[3];
+  for (int i = 0; i < 3; i++) {
+    char name[2][4] = {{'w', (char)('0' + i)}, {'b', (char)('0' + i)}};
+    w[i] = P(g, name[0], DIMS(4, 4));
+    b[i] = P(g, name[1], DIMS(4));
+  }
+  tensor *qkv = op_linear(x, op_concat(w, 3, 1), op_concat(b, 3, 0));
+  attention_options o = {.n_heads = 2, .causal = true, .dropout = 0.3};
+  return weigh(op_attention_joint(qkv, I(g, "begin", 0, 3, DIMS(2)), &o));
+}
 CASE(attention_self) { /* q, k and v are one tensor: three gradients meet */
   tensor *x = P(g, "x", DIMS(2, 5, 4));
   return weigh(op_attention(x, x, x, NULL, &(attention_options){.n_heads = 2}));
@@ -486,6 +497,7 @@ static const op_case cases[] = {
     C(attention_band),
     C(attention_dropout),
     C(attention_self),
+    C(attention_joint),
     C(masked_mean),
     C(masked_mean_all),
     C(take_step),
@@ -575,19 +587,24 @@ static void test_rewritten_as_plain(void **state) {
   }
 }
 
-static void test_threads(void **state) {
-  (void)state;
+static void threads_agree(plan_precision precision) {
   for (size_t i = 0; i < COUNT_OF(cases); i++) {
     check_model m[3];
     for (int k = 0; k < 3; k++) {
       thread_set_count(1 << k);
-      run_with(&m[k], &cases[i], DTYPE_F32, NULL);
+      run_with(&m[k], &cases[i], DTYPE_F32, &(plan_config){.precision = precision});
     }
     for (int k = 1; k < 3; k++)
       if (memcmp(m[0].grads, m[k].grads, m[0].bytes) != 0)
         fail_msg("%s: %d threads gave other bits", cases[i].name, 1 << k);
     for (int k = 0; k < 3; k++) check_model_deinit(&m[k]);
   }
+}
+
+static void test_threads(void **state) {
+  (void)state;
+  threads_agree(PLAN_FULL);
+  threads_agree(PLAN_BF16);
   thread_set_count(0);
 }
 
@@ -615,6 +632,28 @@ static void test_accumulates(void **state) {
       check_model_deinit(&once);
       check_model_deinit(&sum);
     }
+}
+
+/* Half products: the gradient stays near the double one, as a vector, within what operands of 8
+ * bits allow. Cases are small, so that nothing averages out. */
+static void test_half_precision(void **state) {
+  (void)state;
+  for (size_t i = 0; i < COUNT_OF(cases); i++) {
+    check_model wide, half;
+    run_with(&wide, &cases[i], DTYPE_F64, NULL);
+    run_with(&half, &cases[i], DTYPE_F32, &(plan_config){.precision = PLAN_BF16});
+    const double *x = wide.grads;
+    const float *y = half.grads;
+    double off = 0, all = 0;
+    for (size_t k = 0; k < wide.bytes / sizeof *x; k++) {
+      off += (x[k] - (double)y[k]) * (x[k] - (double)y[k]);
+      all += x[k] * x[k];
+    }
+    if (!(off <= 2e-2 * 2e-2 * all))
+      fail_msg("%s: half precision is off by %g of the gradient", cases[i].name, sqrt(off / all));
+    check_model_deinit(&wide);
+    check_model_deinit(&half);
+  }
 }
 
 static void see(bool *seen, const graph *g) {
@@ -659,9 +698,10 @@ static void test_records_are_whole(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_records_are_whole),  cmocka_unit_test(test_gradients),
-      cmocka_unit_test(test_rewritten_as_plain), cmocka_unit_test(test_threads),
-      cmocka_unit_test(test_accumulates),        cmocka_unit_test(test_every_op_has_a_case),
+      cmocka_unit_test(test_records_are_whole),   cmocka_unit_test(test_gradients),
+      cmocka_unit_test(test_rewritten_as_plain),  cmocka_unit_test(test_threads),
+      cmocka_unit_test(test_half_precision),      cmocka_unit_test(test_accumulates),
+      cmocka_unit_test(test_every_op_has_a_case),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -24,15 +24,23 @@ static bool runs(const node *n) {
 }
 
 /* end[root's number]: the last step that reads its memory. Leaves and outputs are needed after the
- * last step, so nothing is ever written over them. */
+ * last step, so nothing is ever written over them; nor over what fixed steps make, unless only
+ * fixed steps and packing read it: that is all done before the first other step. */
 static void lifetimes_find(uint32_t *end, const plan *p) {
   const graph *g = p->graph;
-  uint32_t step = 0, never = (uint32_t)p->n_steps;
+  uint32_t step = 0, never = (uint32_t)p->n_steps, fixed = (uint32_t)p->n_fixed;
   for (size_t i = 0; i < g->n_nodes; i++) {
     const node *n = g->nodes[i];
     for (int k = 0; k < n->n_outputs; k++) end[n->outputs[k]->number] = step;
-    for (int k = 0; runs(n) && k < n->n_inputs; k++)
-      if (n->inputs[k]) end[root_of(n->inputs[k])->number] = step;
+    for (int k = 0; runs(n) && k < n->n_inputs; k++) {
+      if (!n->inputs[k]) continue;
+      const tensor *root = root_of(n->inputs[k]);
+      uint32_t *last = &end[root->number];
+      if (!root->node->fixed) *last = step;
+      else if (n->fixed || (k == 1 && p->steps[step].packed_offset != SIZE_MAX))
+        *last = *last == never ? never : fixed;
+      else *last = never;
+    }
     step += runs(n);
   }
   for (size_t i = 0; i < g->n_nodes; i++)
@@ -98,7 +106,8 @@ static bool alone(const node *n, int i) {
 
 /* The input whose memory output 0 may take over, or -1. */
 static int in_place_input(const plan *p, const uint32_t *last, const node *n, uint32_t step) {
-  if (p->config.no_reuse || p->places[n->outputs[0]->number].kind != PLACE_NONE) return -1;
+  if (p->config.no_reuse || n->fixed || p->places[n->outputs[0]->number].kind != PLACE_NONE)
+    return -1;
   for (int i = 0; i < n->n_inputs && i < 32; i++) {
     if (!(n->op->in_place >> i & 1) || !n->inputs[i]) continue;
     const tensor *root = root_of(n->inputs[i]);
@@ -124,8 +133,8 @@ static garam_status place_outputs(plan *p, const uint32_t *last, const node *n, 
       at->block = p->places[root_of(n->inputs[over])->number].block;
       p->blocks[at->block].end = end;
     } else {
-      bool leaf = n->op->flags & OP_LEAF;
-      TRY(block_new(p, &at->block, tensor_bytes(t), leaf ? 0 : step, end, err));
+      bool early = n->op->flags & OP_LEAF || n->fixed;
+      TRY(block_new(p, &at->block, tensor_bytes(t), early ? 0 : step, end, err));
     }
   }
   return GARAM_OK;
@@ -145,10 +154,8 @@ static garam_status place_all(plan *p, const uint32_t *last, garam_error *err) {
     plan_step *s = &p->steps[step];
     size_t bytes = n->op->scratch ? n->op->scratch(n, s->run.state) : 0;
     s->scratch_block = NO_BLOCK;
-    if (bytes > 0) TRY(block_new(p, &s->scratch_block, bytes, step, step, err));
-    size_t packed = n->op->packed ? n->op->packed(n, s->run.state) : 0;
-    s->packed_offset = packed > 0 ? p->packed_bytes : SIZE_MAX;
-    p->packed_bytes += (packed + MEMORY_ALIGN - 1) / MEMORY_ALIGN * MEMORY_ALIGN;
+    uint32_t begin = n->fixed ? 0 : step, end = n->fixed ? (uint32_t)p->n_fixed : step;
+    if (bytes > 0) TRY(block_new(p, &s->scratch_block, bytes, begin, end, err));
     step++;
   }
   return memory_layout(p->blocks, p->n_blocks, !p->config.no_reuse, &p->arena_bytes, err);
@@ -186,6 +193,11 @@ static garam_status steps_prepare(plan *p, garam_error *err) {
     if (!r->in || !r->out) return fail_memory(err, sizeof *r->in);
     garam_status status = made->op->prepare ? made->op->prepare(&r->state, made, err) : GARAM_OK;
     if (status != GARAM_OK) return fail_within(err, status, "op %s", made->op->name);
+    plan_step *s = &p->steps[p->n_steps - 1];
+    size_t packed = made->op->packed ? made->op->packed(made, r->state) : 0;
+    s->packed_offset = packed > 0 ? p->packed_bytes : SIZE_MAX;
+    p->packed_bytes += (packed + MEMORY_ALIGN - 1) / MEMORY_ALIGN * MEMORY_ALIGN;
+    p->n_fixed += made->fixed;
   }
   return GARAM_OK;
 }
@@ -244,6 +256,7 @@ static garam_status plan_make(plan *p, garam_error *err) {
   if (p->config.accumulate) rewrite_accumulate(g);
   TRY_GOTO(done, graph_check(g, err));
   TRY_GOTO(done, place_gradients(p, err));
+  TRY_GOTO(done, rewrite_fixed_first(g, err));
   graph_count_uses(g);
   TRY_GOTO(done, steps_prepare(p, err));
   last = mem_array((size_t)g->n_tensors + 1, sizeof *last);
@@ -331,15 +344,31 @@ static void clear_unreached(const plan *p) {
       memset((char *)p->config.grads + g->params[i].offset * item, 0, g->params[i].count * item);
 }
 
-/* What products read of the parameters, in their own order. Without a version nobody says that the
- * parameters are what they were. */
-static void pack_all(plan *p) {
+static void step_run(plan *p, plan_step *s) {
+  if (!p->profiling) {
+    s->run.node->op->run(&s->run);
+    return;
+  }
+  int64_t start = clock_monotonic_ns();
+  s->run.node->op->run(&s->run);
+  s->seconds += (double)(clock_monotonic_ns() - start) * 1e-9;
+}
+
+static void step_pack(plan *p, plan_step *s) {
+  if (s->packed_offset == SIZE_MAX) return;
+  int64_t start = p->profiling ? clock_monotonic_ns() : 0;
+  s->run.node->op->pack(&s->run);
+  if (p->profiling) s->pack_seconds += (double)(clock_monotonic_ns() - start) * 1e-9;
+}
+
+/* What is made of parameters alone. Without a version nobody says that they are what they were. */
+static void run_fixed(plan *p) {
   const uint64_t *version = p->config.params_version;
-  if (version && p->packed_once && p->packed_for == *version) return;
-  for (size_t i = 0; i < p->n_steps; i++)
-    if (p->steps[i].packed_offset != SIZE_MAX) p->steps[i].run.node->op->pack(&p->steps[i].run);
-  p->packed_once = true;
-  if (version) p->packed_for = *version;
+  if (version && p->fixed_once && p->fixed_for == *version) return;
+  for (size_t i = 0; i < p->n_fixed; i++) step_run(p, &p->steps[i]);
+  for (size_t i = 0; p->packed_bytes > 0 && i < p->n_steps; i++) step_pack(p, &p->steps[i]);
+  p->fixed_once = true;
+  if (version) p->fixed_for = *version;
 }
 
 garam_status plan_run(plan *p, uint64_t step, garam_error *err) {
@@ -350,19 +379,13 @@ garam_status plan_run_part(plan *p, uint64_t step, uint64_t part, garam_error *e
   (void)err; /* nothing in a run can fail; a room above may add what can */
   REQUIRE(!p->config.dry, "plan_run: a dry plan has no memory");
   if (p->config.grads && !p->config.accumulate) clear_unreached(p);
-  if (p->packed_bytes > 0) pack_all(p);
   if (p->profiling) p->n_runs++;
-  for (size_t i = 0; i < p->n_steps; i++) {
+  run_fixed(p);
+  for (size_t i = p->n_fixed; i < p->n_steps; i++) {
     plan_step *s = &p->steps[i];
     s->run.step = step;
     s->run.part = part;
-    if (!p->profiling) {
-      s->run.node->op->run(&s->run);
-      continue;
-    }
-    int64_t start = clock_monotonic_ns();
-    s->run.node->op->run(&s->run);
-    s->seconds += (double)(clock_monotonic_ns() - start) * 1e-9;
+    step_run(p, s);
   }
   return GARAM_OK;
 }

@@ -19,23 +19,23 @@ typedef struct place {
 
 typedef struct plan_step {
   op_run run;
-  double seconds;
-  size_t scratch_block; /* SIZE_MAX: none */
-  size_t packed_offset; /* into the packed weights; SIZE_MAX: none */
+  double seconds, pack_seconds; /* while profiling */
+  size_t scratch_block;         /* SIZE_MAX: none */
+  size_t packed_offset;         /* into the packed weights; SIZE_MAX: none */
 } plan_step;
 
 struct plan {
   graph *graph; /* its own copy, rewritten */
   plan_config config;
   plan_step *steps;
-  size_t n_steps;
-  place *places; /* by tensor number */
+  size_t n_steps, n_fixed; /* the first ones run when the parameters have changed */
+  place *places;           /* by tensor number */
   memory_block *blocks;
   size_t n_blocks, cap_blocks;
   char *arena, *packed; /* NULL in a dry plan */
   size_t arena_bytes, packed_bytes;
-  bool packed_once;    /* after the first run */
-  uint64_t packed_for; /* the version of the parameters that `packed` was made of */
+  bool fixed_once;    /* after the first run */
+  uint64_t fixed_for; /* the version of the parameters that fixed steps and `packed` are of */
   bool profiling;
   uint64_t n_runs; /* while profiling */
 };
@@ -45,6 +45,7 @@ void *plan_address(const plan *p, const tensor *t); /* NULL: nobody reads it */
 /* ---- rewrite.c: on the plan's own graph ---- */
 garam_status rewrite_fold(graph *g, garam_error *err); /* small constants are computed once */
 void rewrite_fuse(graph *g);
+garam_status rewrite_fixed_first(graph *g, garam_error *err);
 void rewrite_accumulate(graph *g); /* gradients of parameters are added to what was there */
 void rewrite_dead(graph *g);       /* drops nodes that reach no output and no parameter gradient */
 

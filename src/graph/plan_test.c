@@ -311,7 +311,7 @@ static void test_dry_plans_say_what_is_taken(void **state) {
   for (uint64_t round = 0; round < 5; round++)
     for (int accumulate = 0; accumulate < 2; accumulate++) {
       check_case c = {.build = build_random, .context = &round, .training = true};
-      plan_config config = {.accumulate = accumulate};
+      plan_config config = {.accumulate = accumulate, .precision = PLAN_BF16};
       check_model m;
       assert_int_equal(check_model_init(&m, &c, DTYPE_F32, &config, NULL), GARAM_OK);
       plan *p;
@@ -322,6 +322,59 @@ static void test_dry_plans_say_what_is_taken(void **state) {
       assert_int_equal(plan_arena_bytes(p) + plan_packed_bytes(p), plan_bytes(p));
       plan_free(p);
       check_model_deinit(&m);
+    }
+}
+
+/* y = x (w0 + w1) W2, in half precision: the sum hangs on parameters alone, both products read
+ * packed weights. They are made anew when the version moved, and in every run when nobody counts.
+ */
+static void test_what_hangs_on_parameters_is_never_stale(void **state) {
+  (void)state;
+  enum { N = 40 };
+  for (int precision = PLAN_FULL; precision <= PLAN_BF16; precision++)
+    for (int counted = 0; counted < 2; counted++) {
+      graph *g;
+      plan *p;
+      assert_int_equal(graph_new(&g, &(graph_config){.training = true}, NULL), GARAM_OK);
+      param_init init = {.kind = INIT_ONE};
+      tensor *x = graph_input(g, "x", DTYPE_REAL, DIMS(N, N));
+      tensor *w = op_add(graph_param(g, "w0", DIMS(N, N), init, 0),
+                         graph_param(g, "w1", DIMS(N, N), init, 0));
+      tensor *h = op_linear(x, w, NULL);
+      tensor *y = op_linear(h, graph_param(g, "w2", DIMS(N, N), init, 0), NULL);
+      graph_output(g, "y", y);
+      graph_grad(g, op_sum_all(op_square(y)));
+      graph_output(g, "dx", tensor_grad(x));
+      size_t bytes = graph_param_block(g) * sizeof(float);
+      float *params = mem_alloc_aligned(bytes, 64), *grads = mem_alloc_aligned(bytes, 64);
+      graph_param_init(g, params, 1);
+      uint64_t version = 7;
+      plan_config config = {.params = params,
+                            .grads = grads,
+                            .precision = (plan_precision)precision,
+                            .params_version = counted ? &version : NULL};
+      assert_int_equal(graph_compile(&p, g, &config, NULL), GARAM_OK);
+      assert_true(p->n_fixed == 1);
+      assert_true((plan_packed_bytes(p) > 0) == (precision == PLAN_BF16));
+      float *in = plan_input(p, "x", NULL);
+      for (int i = 0; i < N * N; i++) in[i] = 1;
+      const float *out = plan_output(p, "y", NULL), *dx = plan_output(p, "dx", NULL);
+      for (int round = 0; round < 3; round++) {
+        float scale = (float)(1 << round); /* exact in any precision */
+        for (size_t i = 0; i < bytes / sizeof *params; i++) params[i] = scale;
+        version++;
+        for (int run = 0; run < 3; run++) { /* the second and third without a change */
+          plan_run(p, 0, NULL);
+          for (int i = 0; i < N * N; i++) {
+            assert_true(out[i] == 2 * scale * scale * N * N);
+            assert_true(dx[i] == 2 * scale * scale * N * N * 2 * out[i]);
+          }
+        }
+      }
+      plan_free(p);
+      graph_free(g);
+      mem_free_aligned(params);
+      mem_free_aligned(grads);
     }
 }
 
@@ -370,6 +423,7 @@ int main(void) {
       cmocka_unit_test(test_constants_are_folded),
       cmocka_unit_test(test_parts_draw_the_masks_of_the_whole),
       cmocka_unit_test(test_dry_plans_say_what_is_taken),
+      cmocka_unit_test(test_what_hangs_on_parameters_is_never_stale),
       cmocka_unit_test(test_describe_and_profile),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

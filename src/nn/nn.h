@@ -26,6 +26,9 @@ typedef enum nn_init {
 
 /* x (...,I) -> (...,n_out). NAME.weight (I, n_out), decayed; NAME.bias (n_out), zeros, not. */
 tensor *nn_linear(tensor *x, int64_t n_out, nn_init init, const char *name);
+/* Its parameters alone: w (I,n_out) and b (n_out), for a layer that reads x (...,I). */
+void nn_linear_params(tensor **w, tensor **b, tensor *x, int64_t n_out, nn_init init,
+                      const char *name);
 
 /* ---- activation.c ------------------------------------------------------------------------ */
 
