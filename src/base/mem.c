@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 static void *libc_resize(void *context, void *ptr, size_t size) {
   (void)context;
@@ -120,6 +121,15 @@ bool size_mul(size_t *out, size_t a, size_t b) {
 
 bool size_add(size_t *out, size_t a, size_t b) {
   return !__builtin_add_overflow(a, b, out);
+}
+
+size_t mem_resident(void) {
+  FILE *f = fopen("/proc/self/statm", "re");
+  unsigned long total, pages = 0;
+  if (!f) return 0;
+  if (fscanf(f, "%lu %lu", &total, &pages) != 2) pages = 0;
+  fclose(f);
+  return (size_t)pages * (size_t)sysconf(_SC_PAGESIZE);
 }
 
 size_t mem_peak_resident(void) {

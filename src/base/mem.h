@@ -27,5 +27,7 @@ bool size_add(size_t *out, size_t a, size_t b);
 
 /* Peak resident memory of the process in bytes (getrusage). */
 size_t mem_peak_resident(void);
+/* Resident memory now (Linux; 0 where it is not known). */
+size_t mem_resident(void);
 
 #endif

@@ -102,6 +102,12 @@ static void sizes_do_not_wrap(void **state) {
   assert_false(size_add(&out, SIZE_MAX, 1));
   assert_null(mem_array(SIZE_MAX / 2, 4));
   assert_true(mem_peak_resident() > 100000);
+  size_t before = mem_resident(), size = 32 << 20;
+  assert_true(before > 100000 && before <= mem_peak_resident() + (1 << 20));
+  char *block = mem_alloc(size);
+  memset(block, 1, size);
+  assert_true(mem_resident() >= before + size - (1 << 20));
+  mem_free(block);
 }
 
 static void arenas_keep_their_addresses(void **state) {

@@ -10,7 +10,6 @@
 #include "learn/pipeline.h"
 #include "train/bench_step.h"
 #include "train/probe.h"
-#include "tree/bench_trees.h"
 
 #include <math.h>
 #include <string.h>
@@ -34,18 +33,20 @@ static int run_machine(cli *c) {
 /* ---- step ------------------------------------------------------------------------------ */
 
 typedef struct step_config {
-  transformer_config model;
-  int batch, features, classes, steps, warmup;
+  char model[32], preset[32];
+  int features, outputs, steps, warmup;
   bool profile;
 } step_config;
 
 static const opt_row step_options[] = {
-    {"batch", OPT_INT, OPT_AT(step_config, batch), .def = 32, .min = 1, .max = 65536,
-     .unit = "rows", .help = "rows of a step"},
+    {"model", OPT_STRING, OPT_AT(step_config, model), .def_text = "transformer",
+     .help = "transformer, mlp, lstm, gru, gpt or bert"},
+    {"preset", OPT_STRING, OPT_AT(step_config, preset),
+     .help = "tiny, small or base, before flags"},
     {"features", OPT_INT, OPT_AT(step_config, features), .def = 32, .min = 1, .max = 65536,
      .help = "numbers in a row"},
-    {"classes", OPT_INT, OPT_AT(step_config, classes), .def = 3, .min = 2, .max = 65536,
-     .help = "outputs"},
+    {"classes", OPT_INT, OPT_AT(step_config, outputs), .def = 0, .max = 65536,
+     .help = "outputs; of gpt and bert different tokens; 0: 3, and 1024 tokens"},
     {"steps", OPT_INT, OPT_AT(step_config, steps), .def = 5, .min = 1, .max = 100000,
      .help = "steps measured; the median counts"},
     {"warmup", OPT_INT, OPT_AT(step_config, warmup), .def = 2, .max = 100000,
@@ -55,55 +56,81 @@ static const opt_row step_options[] = {
 
 static void print_line(void *context, const char *text) {
   (void)context;
-  fprintf(stderr, "%s\n", text);
+  console_line("%s", text);
+}
+
+static json_t *planned_json(const update_memory *m) {
+  return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "process", (json_int_t)m->base, "parameters",
+                   (json_int_t)m->params, "gradients", (json_int_t)m->grads, "moments",
+                   (json_int_t)m->moments, "packed", (json_int_t)m->packed, "activations",
+                   (json_int_t)m->activations);
+}
+
+static int print_step(const cli *c, const bench_step_config *config, const bench_step_result *r) {
+  size_t peak = mem_peak_resident(); /* before the machine's own peak is looked for */
+  double machine = kernel_peak_flops();
+  const char *precision = train_precision_names[r->precision];
+  if (c->common.json) {
+    json_t *o = json_object();
+    json_object_set_new(o, "model", json_string(config->model.name));
+    json_object_set_new(o, "step_seconds", json_number_or_null(r->step_seconds));
+    json_object_set_new(o, "step_seconds_all",
+                        json_array_f64(r->step_seconds_all, (size_t)r->n_steps));
+    json_object_set_new(o, "peak_bytes", json_integer((json_int_t)peak));
+    json_object_set_new(o, "planned_bytes", json_integer((json_int_t)r->planned.total));
+    json_object_set_new(o, "planned", planned_json(&r->planned));
+    json_object_set_new(o, "parameters", json_integer((json_int_t)r->parameters));
+    json_object_set_new(o, "micro_batch", json_integer(r->micro));
+    json_object_set_new(o, "flops", json_number_or_null(r->flops));
+    json_object_set_new(o, "flops_per_second", json_number_or_null(r->flops_per_second));
+    json_object_set_new(o, "machine_peak", json_number_or_null(machine));
+    json_object_set_new(o, "share_of_peak", json_number_or_null(r->flops_per_second / machine));
+    json_object_set_new(o, "loss", json_number_or_null(r->loss));
+    json_object_set_new(o, "dtype", json_string(precision));
+    json_object_set_new(o, "threads", json_integer(thread_count()));
+    return cli_print_json(c, o);
+  }
+  char a[TEXT_SHORT], b[TEXT_SHORT], n[TEXT_SHORT];
+  printf("step        %s, the median of %d; %s parameters, %d rows at a time, %s, %d threads\n",
+         text_duration(a, (int64_t)(r->step_seconds * 1e9)), r->n_steps,
+         text_count(n, r->parameters), r->micro, precision, thread_count());
+  printf("work        %.1f GFLOP/s, %.0f %% of the %.1f that fp32 products reach here\n",
+         r->flops_per_second * 1e-9, 100 * r->flops_per_second / machine, machine * 1e-9);
+  printf("memory      %s at its peak, %s planned\n", text_bytes(a, (double)peak),
+         text_bytes(b, (double)r->planned.total));
+  return cli_flush_stdout(c);
 }
 
 static int run_step(cli *c) {
   step_config config;
-  cli_add(c, "Step", step_options, COUNT_OF(step_options), &config);
-  cli_add(c, "Transformer", transformer_options, transformer_n_options, &config.model);
-  int code = cli_parse(c, 1, 1);
-  if (code != CLI_GO_ON) return code;
-  const bench_step_config bench = {.model = config.model,
-                                   .batch = config.batch,
-                                   .n_features = config.features,
-                                   .n_classes = config.classes,
-                                   .steps = config.steps,
-                                   .warmup = config.warmup,
-                                   .profile = config.profile,
-                                   .line = print_line};
   garam_error err = {0};
+  bench_step_config bench = {.line = print_line};
+  const char *name = cli_peek(c, "model"), *preset = cli_peek(c, "preset");
+  if (bench_model_find(&bench.model, name ? name : "transformer", &err) != GARAM_OK)
+    return cli_fail_usage(c, &err);
+  void *model = NULL;
+  if (bench_model_config(&model, &bench.model, preset, &err) != GARAM_OK)
+    return cli_fail_usage(c, &err);
+  cli_add(c, "Step", step_options, COUNT_OF(step_options), &config);
+  cli_add_filled(
+      c, &(opt_set){"Model and training", bench.model.options, bench.model.n_options, model});
+  int code = cli_parse(c, 1, 1);
+  bench.config = model;
+  bench.n_features = config.features;
+  bench.n_outputs = config.outputs ? config.outputs : bench.model.model->build_tokens ? 1024 : 3;
+  bench.steps = config.steps;
+  bench.warmup = config.warmup;
+  bench.profile = config.profile;
   bench_step_result r;
-  if (bench_step(&r, &bench, &err) != GARAM_OK) return cli_fail(c, &err);
-  size_t peak = mem_peak_resident(); /* before the machine's own peak is looked for */
-  double machine = kernel_peak_flops();
-  if (c->common.json) {
-    json_t *o = json_object();
-    json_object_set_new(o, "step_seconds", json_number_or_null(r.step_seconds));
-    json_object_set_new(o, "step_seconds_all",
-                        json_array_f64(r.step_seconds_all, (size_t)r.n_steps));
-    json_object_set_new(o, "peak_bytes", json_integer((json_int_t)peak));
-    json_object_set_new(o, "planned_bytes", json_integer((json_int_t)r.planned_bytes));
-    json_object_set_new(o, "parameters", json_integer((json_int_t)r.parameters));
-    json_object_set_new(o, "flops", json_number_or_null(r.flops));
-    json_object_set_new(o, "flops_per_second", json_number_or_null(r.flops_per_second));
-    json_object_set_new(o, "machine_peak", json_number_or_null(machine));
-    json_object_set_new(o, "loss", json_number_or_null(r.loss));
-    json_object_set_new(o, "dtype", json_string("fp32"));
-    json_object_set_new(o, "threads", json_integer(thread_count()));
-    code = cli_print_json(c, o);
-  } else {
-    char a[TEXT_SHORT], b[TEXT_SHORT], n[TEXT_SHORT];
-    printf("step        %s, the median of %d; %s parameters, batch %d, fp32, %d threads\n",
-           text_duration(a, (int64_t)(r.step_seconds * 1e9)), r.n_steps,
-           text_count(n, r.parameters), config.batch, thread_count());
-    printf("work        %.1f GFLOP/s, %.0f %% of the %.1f that products reach here\n",
-           r.flops_per_second * 1e-9, 100 * r.flops_per_second / machine, machine * 1e-9);
-    printf("memory      %s at its peak, %s planned\n", text_bytes(a, (double)peak),
-           text_bytes(b, (double)r.planned_bytes));
-    code = cli_flush_stdout(c);
+  if (code == CLI_GO_ON) {
+    if (bench_step(&r, &bench, &err) == GARAM_OK) {
+      code = print_step(c, &bench, &r);
+      bench_step_deinit(&r);
+    } else {
+      code = cli_fail(c, &err);
+    }
   }
-  bench_step_deinit(&r);
+  mem_free(model);
   return code;
 }
 
@@ -188,43 +215,7 @@ static const opt_row predict_bench_options[] = {
      .unit = "seconds", .help = "to measure for"},
 };
 
-/* Made-up trees, without a package. */
-static int run_predict_trees(cli *c) {
-  bench_trees_config config;
-  char model[32];
-  const opt_row model_row = {"model",      OPT_STRING,         0,
-                             sizeof model, .def_text = "gbdt", .help = "what is made up: gbdt"};
-  cli_add(c, "Model", &model_row, 1, model);
-  cli_add(c, "Trees", bench_trees_options, bench_trees_n_options, &config);
-  int code = cli_parse(c, 1, 1);
-  if (code != CLI_GO_ON) return code;
-  if (strcmp(model, "gbdt") != 0)
-    return cli_usage(c,
-                     "--model %s: only gbdt is made up; others are measured on a package: garam "
-                     "bench predict MODEL DATA",
-                     model);
-  config.seed = c->common.seed;
-  garam_error err = {0};
-  bench_trees_result r;
-  if (bench_trees(&r, &config, &err) != GARAM_OK) return cli_fail(c, &err);
-  json_t *o = json_pack(
-      "{s:I, s:I, s:I, s:I, s:f, s:I, s:f, s:f, s:I, s:I, s:s, s:i}", "p50_ns",
-      (json_int_t)r.p50_ns, "p99_ns", (json_int_t)r.p99_ns, "p999_ns", (json_int_t)r.p999_ns,
-      "max_ns", (json_int_t)r.max_ns, "rows_per_second", r.one_row_per_second, "calls",
-      (json_int_t)r.calls, "batch_seconds", r.batch_seconds, "batch_rows_per_second",
-      (double)config.rows / r.batch_seconds, "bytes", (json_int_t)r.bytes, "allocations",
-      (json_int_t)r.allocations, "isa", r.isa, "threads", thread_count());
-  if (c->common.json) return cli_print_json(c, o);
-  char took[TEXT_SHORT], rows[TEXT_SHORT];
-  printf("batch       %s rows in %s, %.0f rows a second, %d threads (%s)\n",
-         text_count(rows, (uint64_t)config.rows),
-         text_duration(took, (int64_t)(r.batch_seconds * 1e9)),
-         (double)config.rows / r.batch_seconds, thread_count(), r.isa);
-  return print_latency(c, o);
-}
-
 static int run_predict(cli *c) {
-  if (cli_peek(c, "model")) return run_predict_trees(c);
   predict_bench config;
   cli_add(c, "Predict", predict_bench_options, COUNT_OF(predict_bench_options), &config);
   cli_add(c, "Reading (where not given, as the training data was read)", table_read_options,
@@ -295,11 +286,10 @@ static const struct {
   int (*run)(cli *c);
 } benches[] = {
     {"machine", "machine", "what products and memory reach here", run_machine},
-    {"step", "step [--d-model N] [--batch N] [--seq N]", "a training step of a transformer",
+    {"step", "step [--model NAME] [--preset NAME] [--batch N]", "a training step of a model",
      run_step},
     {"infer", "infer MODEL [--batch N] [--rate N]", "latency of windows in memory", run_infer},
-    {"predict", "predict MODEL DATA | predict --model gbdt",
-     "latency of real rows, one at a time; of made-up trees", run_predict},
+    {"predict", "predict MODEL DATA", "latency of real rows, one at a time", run_predict},
     {"online", "online [--experts N] [--ticks N]", "regret of online aggregation, and its bounds",
      bench_online},
     {"parity", "parity --out FILE", "weights, gradients and steps for another implementation",

@@ -22,4 +22,4 @@ static tensor *build(const void *config, tensor *x, tensor *begin, int64_t n_out
   return nn_linear(h, n_outputs, NN_INIT_SMALL, "out");
 }
 
-const model_ops model_mlp = {"mlp", context, NULL, build};
+const model_ops model_mlp = {.name = "mlp", .context = context, .build = build};

@@ -18,6 +18,9 @@ typedef struct model_ops {
   /* x (B,T,F) real, begin (B) int32: the steps of each window before it are padding, with
    * zeros in x. Returns (B, n_outputs): scores before softmax, or values. */
   tensor *(*build)(const void *config, tensor *x, tensor *begin, int64_t n_outputs);
+  /* Instead of build, of a model of tokens: tokens (B,T) int32 below n_tokens, begin as above.
+   * Returns (B,T,n_tokens): scores before softmax at every step. */
+  tensor *(*build_tokens)(const void *config, tensor *tokens, tensor *begin, int64_t n_tokens);
 } model_ops;
 
 /* ---- transformer.c: the trading transformer ------------------------------------------------- */
@@ -54,5 +57,14 @@ typedef struct recurrent_config {
   int seq, pooling;
 } recurrent_config;
 extern const model_ops model_lstm, model_gru;
+
+/* ---- sequence.c: tokens, scored at every step ------------------------------------------------ */
+
+typedef struct sequence_config {
+  int d_model, heads, layers, d_ff;
+  double dropout;
+  int seq; /* T */
+} sequence_config;
+extern const model_ops model_gpt, model_bert;
 
 #endif

@@ -51,5 +51,5 @@ static tensor *build_gru(const void *config, tensor *x, tensor *begin, int64_t n
   return build(config, x, begin, n_outputs, 3);
 }
 
-const model_ops model_lstm = {"lstm", context, NULL, build_lstm};
-const model_ops model_gru = {"gru", context, NULL, build_gru};
+const model_ops model_lstm = {.name = "lstm", .context = context, .build = build_lstm};
+const model_ops model_gru = {.name = "gru", .context = context, .build = build_gru};

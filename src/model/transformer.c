@@ -50,4 +50,5 @@ static tensor *build(const void *config, tensor *x, tensor *begin, int64_t n_out
   return nn_head(nn_pool(h, begin, c->pooling), n_outputs, c->dropout, "head");
 }
 
-const model_ops model_transformer = {"transformer", context, check, build};
+const model_ops model_transformer = {
+    .name = "transformer", .context = context, .check = check, .build = build};

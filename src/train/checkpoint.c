@@ -123,3 +123,19 @@ done:
   package_close(r);
   return status;
 }
+
+garam_status checkpoint_micro_batch(int *out, const char *path, garam_error *err) {
+  package_reader *r = NULL;
+  json_t *meta = NULL, *identity;
+  garam_status status = GARAM_OK;
+  int64_t rows;
+  TRY_GOTO(done, package_open(&r, path, err));
+  TRY_GOTO(done, package_get_meta(&meta, r, "checkpoint", err));
+  TRY_GOTO(done, json_get_object(&identity, meta, "identity", path, err));
+  TRY_GOTO(done, json_get_int(&rows, identity, "micro-batch", 1, INT32_MAX, path, err));
+  *out = (int)rows;
+done:
+  json_decref(meta);
+  package_close(r);
+  return status;
+}

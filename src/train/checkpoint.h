@@ -23,6 +23,8 @@ typedef struct checkpoint {
 char *checkpoint_path(const char *folder, const char *which);
 
 garam_status checkpoint_write(const checkpoint *c, const char *path, garam_error *err);
+/* Rows of a micro-batch of the run that the checkpoint belongs to: chosen once, for its bits. */
+garam_status checkpoint_micro_batch(int *out, const char *path, garam_error *err);
 /* Fills c, whose blocks and identity are there: refuses with GARAM_MISMATCH a file of other data
  * or options, naming the first that differs, and leaves c as it was on any error. */
 garam_status checkpoint_read(checkpoint *c, const char *path, garam_error *err);

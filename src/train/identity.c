@@ -31,17 +31,18 @@ static uint64_t hash_data(const dataset *d, row_set train, row_set valid) {
   return hash_bytes(h, valid.rows, valid.n * sizeof *valid.rows);
 }
 
-garam_status identity_of(json_t **out, const net_learner *l, const dataset *d, row_set train,
-                         row_set valid, const fit_context *fit, garam_error *err) {
+garam_status identity_of(json_t **out, const net_learner *l, const update *u, const dataset *d,
+                         row_set train, row_set valid, const fit_context *fit, garam_error *err) {
   const learner_ops *ops = l->base.ops;
   char hash[20], seed[24];
   snprintf(hash, sizeof hash, "%016" PRIx64, hash_data(d, train, valid));
   snprintf(seed, sizeof seed, "%" PRIu64, fit->seed);
   json_t *options = opt_to_json(ops->options, ops->n_options, l->config);
-  *out = options ? json_pack("{s:s, s:o, s:s, s:I, s:I, s:s, s:s}", "model", ops->name, "options",
-                             options, "seed", seed, "training rows", (json_int_t)train.n,
-                             "validation rows", (json_int_t)valid.n, "data", hash, "fingerprint",
-                             fit->fingerprint ? fit->fingerprint : "")
+  *out = options ? json_pack("{s:s, s:o, s:s, s:I, s:s, s:I, s:I, s:s, s:s}", "model", ops->name,
+                             "options", options, "precision", train_precision_names[u->precision],
+                             "micro-batch", (json_int_t)u->micro, "seed", seed, "training rows",
+                             (json_int_t)train.n, "validation rows", (json_int_t)valid.n, "data",
+                             hash, "fingerprint", fit->fingerprint ? fit->fingerprint : "")
                  : NULL;
   return *out ? GARAM_OK : fail_memory(err, 1024);
 }

@@ -3,9 +3,11 @@
 #define TRAIN_IDENTITY_H
 
 #include "train/net_learner.h"
+#include "train/update.h"
 
-/* Model, options, seed, a hash of the rows and targets, and the caller's own fingerprint. */
-garam_status identity_of(json_t **out, const net_learner *l, const dataset *d, row_set train,
-                         row_set valid, const fit_context *fit, garam_error *err);
+/* Model, options, what auto came to, seed, a hash of the rows and targets, and the caller's own
+ * fingerprint. */
+garam_status identity_of(json_t **out, const net_learner *l, const update *u, const dataset *d,
+                         row_set train, row_set valid, const fit_context *fit, garam_error *err);
 
 #endif

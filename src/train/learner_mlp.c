@@ -26,17 +26,17 @@ static const learner_preset presets[] = {
     {NULL, NULL},
 };
 
-static const net_record record = {&learner_mlp, &model_mlp, offsetof(config, model),
-                                  offsetof(config, train)};
+const net_record net_record_mlp = {&learner_mlp, &model_mlp, offsetof(config, model),
+                                   offsetof(config, train)};
 
 static garam_status create(learner **out, const void *c, const learner_shape *shape,
                            garam_error *err) {
-  return net_create(out, &record, c, shape, err);
+  return net_create(out, &net_record_mlp, c, shape, err);
 }
 
 static garam_status load(learner **out, const void *c, const learner_shape *shape,
                          package_reader *r, const char *prefix, garam_error *err) {
-  return net_load(out, &record, c, shape, r, prefix, err);
+  return net_load(out, &net_record_mlp, c, shape, r, prefix, err);
 }
 
 const learner_ops learner_mlp = {

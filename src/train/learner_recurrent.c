@@ -28,29 +28,29 @@ static const learner_preset presets[] = {
     {NULL, NULL},
 };
 
-static const net_record record_lstm = {&learner_lstm, &model_lstm, offsetof(config, model),
-                                       offsetof(config, train)};
-static const net_record record_gru = {&learner_gru, &model_gru, offsetof(config, model),
-                                      offsetof(config, train)};
+const net_record net_record_lstm = {&learner_lstm, &model_lstm, offsetof(config, model),
+                                    offsetof(config, train)};
+const net_record net_record_gru = {&learner_gru, &model_gru, offsetof(config, model),
+                                   offsetof(config, train)};
 
 static garam_status create_lstm(learner **out, const void *c, const learner_shape *shape,
                                 garam_error *err) {
-  return net_create(out, &record_lstm, c, shape, err);
+  return net_create(out, &net_record_lstm, c, shape, err);
 }
 
 static garam_status load_lstm(learner **out, const void *c, const learner_shape *shape,
                               package_reader *r, const char *prefix, garam_error *err) {
-  return net_load(out, &record_lstm, c, shape, r, prefix, err);
+  return net_load(out, &net_record_lstm, c, shape, r, prefix, err);
 }
 
 static garam_status create_gru(learner **out, const void *c, const learner_shape *shape,
                                garam_error *err) {
-  return net_create(out, &record_gru, c, shape, err);
+  return net_create(out, &net_record_gru, c, shape, err);
 }
 
 static garam_status load_gru(learner **out, const void *c, const learner_shape *shape,
                              package_reader *r, const char *prefix, garam_error *err) {
-  return net_load(out, &record_gru, c, shape, r, prefix, err);
+  return net_load(out, &net_record_gru, c, shape, r, prefix, err);
 }
 
 const learner_ops learner_lstm = {

@@ -8,11 +8,13 @@
 #include "train/batch.h"
 #include "train/checkpoint.h"
 #include "train/identity.h"
-#include "train/optim.h"
 #include "train/schedule.h"
+#include "train/update.h"
 
 #include <math.h>
 #include <string.h>
+
+enum { TELL_BYTES = 256 << 20 }; /* runs that take more say so before they begin */
 
 /* Sums over the epoch under way; they go into checkpoints, so that a resumed epoch reports what
  * an uninterrupted one does. */
@@ -27,9 +29,8 @@ typedef struct loop {
   row_set train, valid;              /* views of them */
   bool classes;                      /* a target is a class */
   float *class_weights;
-  program program;
-  float *grads;
-  optim_adamw *optim;
+  train_config chosen; /* config, with the micro-batch of the run that is resumed */
+  update update;
   batch_order order;
   uint64_t epoch_steps, n_steps;
   checkpoint state; /* m, v and params are the optimiser's and the learner's */
@@ -50,10 +51,10 @@ static double row_weight(const loop *t, size_t row) {
 
 /* ---- one step ------------------------------------------------------------------------------- */
 
-/* Fills the plan's inputs; returns the sum of weights. Rows beyond a short last batch have
- * weight 0 and no class. */
-static double load_batch(loop *t, row_set rows) {
-  program *p = &t->program;
+/* Fills the plan's inputs; returns the sum of weights. Places beyond the rows have weight 0 and no
+ * class. */
+static double load_part(loop *t, row_set rows) {
+  program *p = &t->update.program;
   const size_t batch = (size_t)p->batch, window = t->l->context * t->d->n_features;
   float *weight = p->weight, *value = p->value, *x = p->x;
   double sum = 0;
@@ -87,25 +88,41 @@ static garam_status numeric_failure(const loop *t, const char *what, double valu
               (unsigned long long)(t->state.step / t->epoch_steps) + 1, t->rate);
 }
 
+/* The part's rows, or none where a short last batch has ended before. */
+static row_set part_rows(const loop *t, row_set rows, uint64_t part) {
+  size_t micro = (size_t)t->update.micro, from = (size_t)part * micro;
+  if (from >= rows.n) return (row_set){rows.rows, 0};
+  return (row_set){rows.rows + from, rows.n - from < micro ? rows.n - from : micro};
+}
+
+static garam_status run_parts(loop *t, row_set rows, double total, garam_error *err) {
+  for (uint64_t part = 0; part < t->update.n_parts; part++) {
+    row_set some = part_rows(t, rows, part);
+    if (some.n == 0) break;
+    double weight = load_part(t, some);
+    TRY(update_part(&t->update, t->state.step, part, total > 0 ? weight / total : 0, err));
+    const float *scores = t->update.program.scores;
+    for (size_t i = 0; t->classes && i < some.n; i++)
+      t->state.sums[SUM_HITS] += best_class(scores + i * t->l->n_outputs, t->l->n_outputs) ==
+                                 (size_t)t->d->y[some.rows[i]];
+  }
+  return GARAM_OK;
+}
+
 static garam_status run_step(loop *t, garam_error *err) {
   const uint64_t step = t->state.step;
   row_set rows = batch_order_at(&t->order, step);
-  double weight = load_batch(t, rows);
-  TRY(plan_run(t->program.plan, step, err));
-  double loss = *(const float *)t->program.loss;
+  double weight = 0;
+  for (size_t i = 0; i < rows.n; i++) weight += (double)(float)row_weight(t, rows.rows[i]);
+  TRY(run_parts(t, rows, weight, err));
+  double loss = t->update.loss;
   t->rate = schedule_rate(t->config, step, t->n_steps, t->epoch_steps);
   if (weight > 0) {
     if (!isfinite(loss)) return numeric_failure(t, "loss", loss, err);
-    double norm = optim_adamw_step(t->optim, t->l->params, t->grads, t->rate, step);
+    double norm = update_finish(&t->update, step, t->rate);
     if (!isfinite(norm)) return numeric_failure(t, "norm of the gradient", norm, err);
     t->state.sums[SUM_LOSS] += loss * weight;
     t->state.sums[SUM_WEIGHT] += weight;
-  }
-  if (t->classes) {
-    const float *scores = t->program.scores;
-    for (size_t i = 0; i < rows.n; i++)
-      t->state.sums[SUM_HITS] += best_class(scores + i * t->l->n_outputs, t->l->n_outputs) ==
-                                 (size_t)t->d->y[rows.rows[i]];
   }
   t->state.sums[SUM_ROWS] += (double)rows.n;
   t->state.step++;
@@ -265,21 +282,31 @@ static garam_status check_data(const net_learner *l, const dataset *d, garam_err
   return GARAM_OK;
 }
 
-static garam_status prepare_program(loop *t, garam_error *err) {
+static garam_status prepare_update(loop *t, garam_error *err) {
   program_config config = t->l->predictor.config;
   config.training = true;
   config.batch = t->config->batch;
   config.label_smoothing = t->config->label_smoothing;
   config.huber = t->config->huber;
   config.seed = t->fit->seed;
-  TRY(program_build(&t->program, &config, err));
-  REQUIRE(graph_param_block(t->program.graph) == t->l->block,
+  /* What validation takes is there before the rest is planned. */
+  if (t->valid.n > 0) TRY(predictor_warm(&t->l->predictor, t->valid.n, err));
+  t->chosen = *t->config;
+  if (t->fit->resume && t->chosen.micro_batch == 0)
+    TRY(checkpoint_micro_batch(&t->chosen.micro_batch, t->last_path, err));
+  const update_config wanted = {.program = config,
+                                .train = &t->chosen,
+                                .params = t->l->params,
+                                .version = &t->l->version,
+                                .other_bytes = t->l->block * sizeof *t->state.best};
+  TRY(update_plan(&t->update, &wanted, err));
+  REQUIRE(t->update.block == t->l->block,
           "the training graph of \"%s\" has other parameters than its graph for prediction",
           t->l->base.ops->name);
-  void *grads;
-  TRY(program_block(&grads, &t->program, err));
-  t->grads = grads;
-  return program_compile(&t->program, t->l->params, t->grads, err);
+  char text[UPDATE_TEXT_MAX];
+  if (t->config->memory > 0 || t->update.memory.total > TELL_BYTES)
+    log_info("training takes %s", update_memory_text(text, &t->update));
+  return update_prepare(&t->update, err);
 }
 
 static garam_status prepare(loop *t, row_set train, row_set valid, garam_error *err) {
@@ -299,9 +326,9 @@ static garam_status prepare(loop *t, row_set train, row_set valid, garam_error *
   if (!t->class_weights) return fail_memory(err, n_classes * sizeof *t->class_weights);
   if (t->classes) batch_class_weights(t->class_weights, t->d, t->train, t->config->class_weights);
 
-  TRY(prepare_program(t, err));
-  graph_param_init(t->program.graph, l->params, t->fit->seed);
-  TRY(optim_adamw_new(&t->optim, t->program.graph, t->config, err));
+  TRY(prepare_update(t, err));
+  graph_param_init(t->update.program.graph, l->params, t->fit->seed);
+  l->version++;
   TRY(batch_order_init(&t->order, t->train, (size_t)t->config->batch, t->fit->seed, err));
   t->epoch_steps =
       t->config->steps_per_epoch > 0 ? (uint64_t)t->config->steps_per_epoch : t->order.pass_steps;
@@ -310,28 +337,32 @@ static garam_status prepare(loop *t, row_set train, row_set valid, garam_error *
 
   checkpoint *s = &t->state;
   void *best;
-  TRY(program_block(&best, &t->program, err));
+  TRY(program_block(&best, &t->update.program, err));
   s->best = best;
   s->block = l->block;
   s->params = l->params;
-  s->m = optim_adamw_m(t->optim);
-  s->v = optim_adamw_v(t->optim);
+  s->m = optim_adamw_m(t->update.optim);
+  s->v = optim_adamw_v(t->update.optim);
   TRY(curve_reserve(&s->curve, (size_t)t->config->epochs, err));
-  return identity_of(&s->identity, l, t->d, t->train, t->valid, t->fit, err);
+  return identity_of(&s->identity, l, &t->update, t->d, t->train, t->valid, t->fit, err);
+}
+
+static garam_status prepare_paths(loop *t, garam_error *err) {
+  const char *folder = t->fit->checkpoint;
+  if (!folder)
+    return t->fit->resume
+               ? fail(err, GARAM_INVALID, "there is no checkpoint to resume from: none was named")
+               : GARAM_OK;
+  t->last_path = checkpoint_path(folder, "last");
+  t->best_path = checkpoint_path(folder, "best");
+  if (!t->last_path || !t->best_path) return fail_memory(err, strlen(folder) + 32);
+  return io_make_folder(folder, err);
 }
 
 static garam_status prepare_files(loop *t, garam_error *err) {
-  const char *folder = t->fit->checkpoint;
-  if (folder) {
-    t->last_path = checkpoint_path(folder, "last");
-    t->best_path = checkpoint_path(folder, "best");
-    if (!t->last_path || !t->best_path) return fail_memory(err, strlen(folder) + 32);
-    TRY(io_make_folder(folder, err));
-  }
   if (t->fit->resume) {
-    if (!folder)
-      return fail(err, GARAM_INVALID, "there is no checkpoint to resume from: none was named");
     TRY(checkpoint_read(&t->state, t->last_path, err));
+    t->l->version++;
     TRY(curve_reserve(&t->state.curve, (size_t)t->config->epochs, err));
     if (t->state.step > t->n_steps || t->state.curve.n > (size_t)t->config->epochs ||
         t->state.curve.n * t->epoch_steps > t->state.step)
@@ -365,9 +396,7 @@ static garam_status summarise(const loop *t, fit_summary *out, garam_error *err)
 }
 
 static void release(loop *t) {
-  program_deinit(&t->program);
-  mem_free_aligned(t->grads);
-  optim_adamw_free(t->optim);
+  update_deinit(&t->update);
   batch_order_deinit(&t->order);
   mem_free(t->train_rows);
   mem_free(t->valid_rows);
@@ -389,11 +418,14 @@ garam_status loop_fit(net_learner *l, const dataset *d, row_set train, row_set v
             .classes = l->shape.task != TASK_REGRESSION};
   garam_status status = GARAM_OK;
   if (summary) *summary = (fit_summary){0};
+  TRY_GOTO(done, prepare_paths(&t, err));
   TRY_GOTO(done, prepare(&t, train, valid, err));
   TRY_GOTO(done, prepare_files(&t, err));
   TRY_GOTO(done, run(&t, err));
-  if (t.state.best_epoch > 0) memcpy(l->params, t.state.best, l->block * sizeof *l->params);
-  else
+  if (t.state.best_epoch > 0) {
+    memcpy(l->params, t.state.best, l->block * sizeof *l->params);
+    l->version++;
+  } else
     log_warning("%s: no epoch had a finite validation loss; the last one is kept",
                 l->base.ops->name);
   TRY_GOTO(done, summarise(&t, summary, err));

@@ -41,7 +41,7 @@ static garam_status prepare(net_learner *l, garam_error *err) {
   program_deinit(&layout);
   TRY(status);
   l->params = block;
-  predictor_init(&l->predictor, &config, l->params);
+  predictor_init(&l->predictor, &config, l->params, &l->version);
   program *one;
   return predictor_program(&one, &l->predictor, 1, err);
 }
@@ -168,6 +168,7 @@ garam_status net_load(learner **out, const net_record *record, const void *confi
                       garam_error *err) {
   TRY(net_create(out, record, config, shape, err));
   garam_status status = load_arrays((net_learner *)*out, r, prefix, err);
+  ((net_learner *)*out)->version++;
   if (status != GARAM_OK) {
     net_destroy(*out);
     *out = NULL;

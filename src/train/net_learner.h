@@ -19,8 +19,9 @@ typedef struct net_learner {
   void *config; /* of record->ops->config_size bytes */
   learner_shape shape;
   size_t context, n_outputs;
-  float *params; /* flat block of the model */
-  size_t block;  /* items */
+  float *params;    /* flat block of the model */
+  size_t block;     /* items */
+  uint64_t version; /* counts changes of params */
   predictor predictor;
 } net_learner;
 
@@ -51,5 +52,6 @@ const void *net_model_config(const net_learner *l);
 
 /* ---- learner_*.c ---------------------------------------------------------------------------- */
 extern const learner_ops learner_transformer, learner_mlp, learner_lstm, learner_gru;
+extern const net_record net_record_transformer, net_record_mlp, net_record_lstm, net_record_gru;
 
 #endif

@@ -16,6 +16,7 @@ typedef struct optim_adamw optim_adamw;
 garam_status optim_adamw_new(optim_adamw **out, const graph *g, const train_config *config,
                              garam_error *err);
 void optim_adamw_free(optim_adamw *o);
+size_t optim_adamw_bytes(size_t block, const train_config *config); /* of its moments */
 float *optim_adamw_m(optim_adamw *o); /* first moments, graph_param_block(g) items */
 float *optim_adamw_v(optim_adamw *o);
 

@@ -40,6 +40,11 @@ garam_status optim_adamw_new(optim_adamw **out, const graph *g, const train_conf
   return GARAM_OK;
 }
 
+size_t optim_adamw_bytes(size_t block, const train_config *config) {
+  (void)config;
+  return 2 * block * sizeof(float);
+}
+
 void optim_adamw_free(optim_adamw *o) {
   if (!o) return;
   mem_free(o->decayed);

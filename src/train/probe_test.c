@@ -3,7 +3,6 @@
 
 #include "base/mem.h"
 #include "learn/package.h"
-#include "train/bench_step.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -91,38 +90,9 @@ static void a_probe_is_complete(void **state) {
   unlink(path);
 }
 
-static void a_bench_measures_a_step(void **state) {
-  (void)state;
-  bench_step_config c = {
-      .model = small_model(), .batch = 8, .n_features = 4, .n_classes = 3, .steps = 4, .warmup = 1};
-  bench_step_result r;
-  garam_error err;
-  if (bench_step(&r, &c, &err) != GARAM_OK) fail_msg("%s", err.message);
-  assert_int_equal(r.n_steps, 4);
-  size_t below = 0;
-  for (int i = 0; i < 4; i++) {
-    assert_true(r.step_seconds_all[i] > 0);
-    below += r.step_seconds_all[i] <= r.step_seconds;
-  }
-  assert_int_equal(below, 2); /* the median of four lies between two and two */
-  size_t block = 4 * (16 * 16 + 16) + 2 * (16 * 32) + 32 + 16 + 4 * 16;
-  assert_int_equal(r.parameters, 4 * 16 + 16 + 2 * block + 16 * 8 + 8 + 8 * 3 + 3);
-  assert_true(r.planned_bytes > 16 * r.parameters);
-  /* Products alone: 6 flops a weight and step of the window. */
-  assert_true(r.flops > 6.0 * 8 * 6 * 2 * (4 * 16 * 16 + 2 * 16 * 32));
-  assert_true(r.flops_per_second > 0 && isfinite(r.loss));
-  bench_step_deinit(&r);
-  c.batch = 0;
-  assert_int_equal(bench_step(&r, &c, &err), GARAM_INVALID);
-  c.batch = 8;
-  c.model.heads = 3;
-  assert_int_equal(bench_step(&r, &c, &err), GARAM_INVALID);
-}
-
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_probe_is_complete),
-      cmocka_unit_test(a_bench_measures_a_step),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -22,20 +22,22 @@ typedef struct program {
   graph *graph;
   plan *plan;
   int64_t batch;
-  size_t item;        /* bytes of a real */
+  size_t item; /* bytes of a real */
+  bool training, reads_tokens;
   void *x;            /* (B,T,F) */
+  int32_t *tokens;    /* (B,T) of a model that reads them; x is NULL then */
   int32_t *begin;     /* (B) */
-  int32_t *target;    /* (B) classification */
+  int32_t *target;    /* (B) classification; (B,T) of a model of tokens */
   void *value;        /* (B) regression */
-  void *weight;       /* (B) of each row in the loss; 0 leaves it out */
-  const void *scores; /* (B,K) */
+  void *weight;       /* (B) of each row in the loss; 0 leaves it out. Of tokens (B,T) */
+  const void *scores; /* (B,K); of tokens (B,T,K) */
   const void *loss;   /* scalar */
 } program;
 
 /* Two steps, since the blocks' size is known after the first: the graph, then its plan over the
- * caller's flat blocks. `grads` is NULL unless training. */
+ * caller's flat blocks; the gradients' is NULL unless training. */
 garam_status program_build(program *out, const program_config *config, garam_error *err);
-garam_status program_compile(program *p, void *params, void *grads, garam_error *err);
+garam_status program_compile(program *p, const plan_config *config, garam_error *err);
 void program_deinit(program *p);
 
 /* A zeroed, 64-byte aligned block like the graph's parameters. mem_free_aligned. */

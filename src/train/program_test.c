@@ -38,7 +38,8 @@ static void bench_open(bench *b, const program_config *c) {
   assert_int_equal(program_block(&params, &b->p, &err), GARAM_OK);
   if (c->training) assert_int_equal(program_block(&grads, &b->p, &err), GARAM_OK);
   graph_param_init(b->p.graph, params, 1);
-  if (program_compile(&b->p, params, grads, &err) != GARAM_OK) fail_msg("%s", err.message);
+  if (program_compile(&b->p, &(plan_config){.params = params, .grads = grads}, &err) != GARAM_OK)
+    fail_msg("%s", err.message);
   b->params = params;
   b->grads = grads;
 }

@@ -8,6 +8,7 @@
 
 typedef enum class_weights { CLASS_WEIGHTS_NONE, CLASS_WEIGHTS_BALANCED } class_weights;
 typedef enum train_select { SELECT_LOSS, SELECT_ACCURACY } train_select;
+typedef enum train_precision { PRECISION_AUTO, PRECISION_FP32, PRECISION_BF16 } train_precision;
 
 /* Filled by the rows of options.def. */
 typedef struct train_config {
@@ -20,10 +21,14 @@ typedef struct train_config {
   double weight_decay, beta1, beta2, epsilon, clip;
   int class_weights, select;
   double label_smoothing, huber;
-  int patience; /* epochs; 0: none */
+  int patience;    /* epochs; 0: none */
+  int precision;   /* train_precision, of training alone: validation and prediction are fp32 */
+  int64_t memory;  /* bytes that the process may take; 0: no limit */
+  int micro_batch; /* rows of one run of the plan; 0: chosen, see step.h */
 } train_config;
 
-extern const char *const class_weights_names[], *const train_select_names[];
+extern const char *const class_weights_names[], *const train_select_names[],
+                                                    *const train_precision_names[];
 extern const opt_row train_options[]; /* on train_config alone */
 extern const size_t train_n_options;
 
