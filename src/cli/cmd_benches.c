@@ -10,6 +10,7 @@
 #include "learn/pipeline.h"
 #include "train/bench_step.h"
 #include "train/probe.h"
+#include "tree/bench_trees.h"
 
 #include <math.h>
 #include <string.h>
@@ -215,7 +216,43 @@ static const opt_row predict_bench_options[] = {
      .unit = "seconds", .help = "to measure for"},
 };
 
+/* Made-up trees, without a package. */
+static int run_predict_trees(cli *c) {
+  bench_trees_config config;
+  char model[32];
+  const opt_row model_row = {"model",      OPT_STRING,         0,
+                             sizeof model, .def_text = "gbdt", .help = "what is made up: gbdt"};
+  cli_add(c, "Model", &model_row, 1, model);
+  cli_add(c, "Trees", bench_trees_options, bench_trees_n_options, &config);
+  int code = cli_parse(c, 1, 1);
+  if (code != CLI_GO_ON) return code;
+  if (strcmp(model, "gbdt") != 0)
+    return cli_usage(c,
+                     "--model %s: only gbdt is made up; others are measured on a package: garam "
+                     "bench predict MODEL DATA",
+                     model);
+  config.seed = c->common.seed;
+  garam_error err = {0};
+  bench_trees_result r;
+  if (bench_trees(&r, &config, &err) != GARAM_OK) return cli_fail(c, &err);
+  json_t *o = json_pack(
+      "{s:I, s:I, s:I, s:I, s:f, s:I, s:f, s:f, s:I, s:I, s:s, s:i}", "p50_ns",
+      (json_int_t)r.p50_ns, "p99_ns", (json_int_t)r.p99_ns, "p999_ns", (json_int_t)r.p999_ns,
+      "max_ns", (json_int_t)r.max_ns, "rows_per_second", r.one_row_per_second, "calls",
+      (json_int_t)r.calls, "batch_seconds", r.batch_seconds, "batch_rows_per_second",
+      (double)config.rows / r.batch_seconds, "bytes", (json_int_t)r.bytes, "allocations",
+      (json_int_t)r.allocations, "isa", r.isa, "threads", thread_count());
+  if (c->common.json) return cli_print_json(c, o);
+  char took[TEXT_SHORT], rows[TEXT_SHORT];
+  printf("batch       %s rows in %s, %.0f rows a second, %d threads (%s)\n",
+         text_count(rows, (uint64_t)config.rows),
+         text_duration(took, (int64_t)(r.batch_seconds * 1e9)),
+         (double)config.rows / r.batch_seconds, thread_count(), r.isa);
+  return print_latency(c, o);
+}
+
 static int run_predict(cli *c) {
+  if (cli_peek(c, "model")) return run_predict_trees(c);
   predict_bench config;
   cli_add(c, "Predict", predict_bench_options, COUNT_OF(predict_bench_options), &config);
   cli_add(c, "Reading (where not given, as the training data was read)", table_read_options,
@@ -289,7 +326,8 @@ static const struct {
     {"step", "step [--model NAME] [--preset NAME] [--batch N]", "a training step of a model",
      run_step},
     {"infer", "infer MODEL [--batch N] [--rate N]", "latency of windows in memory", run_infer},
-    {"predict", "predict MODEL DATA", "latency of real rows, one at a time", run_predict},
+    {"predict", "predict MODEL DATA | predict --model gbdt",
+     "latency of real rows, one at a time; of made-up trees", run_predict},
     {"online", "online [--experts N] [--ticks N]", "regret of online aggregation, and its bounds",
      bench_online},
     {"parity", "parity --out FILE", "weights, gradients and steps for another implementation",

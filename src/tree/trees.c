@@ -115,8 +115,7 @@ uint32_t trees_leaf_of(const trees *t, size_t tree, const float *x) {
   return (uint32_t)~at;
 }
 
-/* A leaf of a set with width 1. */
-static double leaf_value(const trees *t, size_t leaf, const float *x) {
+double trees_leaf_value(const trees *t, size_t leaf, const float *x) {
   if (t->n_linear == 0 || t->linear_begin[leaf] == t->linear_begin[leaf + 1]) return t->value[leaf];
   double sum = t->linear_constant[leaf];
   for (uint32_t i = t->linear_begin[leaf]; i < t->linear_begin[leaf + 1]; i++) {
@@ -132,7 +131,7 @@ void trees_predict_row(const trees *t, const float *x, double *out) {
   for (size_t i = 0; i < t->n_trees; i++) {
     size_t leaf = t->leaf_begin[i] + trees_leaf_of(t, i, x);
     for (size_t j = 0; j < t->width; j++) {
-      double v = t->width == 1 ? leaf_value(t, leaf, x) : t->value[leaf * t->width + j];
+      double v = t->width == 1 ? trees_leaf_value(t, leaf, x) : t->value[leaf * t->width + j];
       double *sum = &out[t->output[i] < 0 ? j : (size_t)t->output[i]];
       *sum = t->sum_f32 ? (double)((float)*sum + (float)v) : *sum + v;
     }

@@ -78,6 +78,8 @@ size_t trees_depth(const trees *t, size_t tree); /* 0: one leaf */
 /* One row, the plain way: the truth that faster ones are held to. */
 void trees_predict_row(const trees *t, const float *x, double *out /* (n_outputs) */);
 uint32_t trees_leaf_of(const trees *t, size_t tree, const float *x); /* within the tree */
+double trees_leaf_value(const trees *t, size_t leaf /* over all trees */,
+                        const float *x); /* of a set with width 1 */
 bool trees_goes_left(const trees *t, size_t split /* over all trees */, const float *x);
 
 /* The largest float32 that is <= t: x <= t for a float x exactly when x <= it. t is not NaN. */
