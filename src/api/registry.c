@@ -1,10 +1,12 @@
 /* Every kind of learner there is, in the order in which `garam models` lists them. The one room
  * that knows them all; a new learner adds its record here and has a flag, help, package and
  * server with it. */
+#include "ensemble/ensemble.h"
 #include "learn/learner.h"
 #include "learn/linear.h"
 #include "train/net_learner.h"
 
 const learner_ops *const learner_registry[] = {
-    &learner_transformer, &linear_ops, &learner_mlp, &learner_lstm, &learner_gru, NULL,
+    &learner_transformer, &linear_ops,     &learner_mlp, &learner_lstm,
+    &learner_gru,         &ensemble_stack, NULL,
 };

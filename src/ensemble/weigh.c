@@ -1,0 +1,216 @@
+/* Weights of members: see weigh.h. The loss of a pool reads one number of a member for a row: the
+ * probability that it gave to the class that came, or its value. That matrix is all there is. */
+#include "ensemble/weigh.h"
+
+#include "base/mem.h"
+#include "base/rng.h"
+#include "base/thread.h"
+#include "ensemble/score.h"
+
+#include <math.h>
+#include <string.h>
+
+const char *const weigh_names[] = {"uniform", "loss", "greedy", "convex", NULL};
+
+enum { MOST_STEPS = 2000 };
+
+typedef struct problem {
+  bool classes;
+  size_t n_members, n_rows;
+  double *q;     /* (n_members, n_rows) probability of what came, or the error of the value */
+  double *share; /* (n_rows) sums to 1 */
+  double *pool;  /* (n_rows) of the members taken so far, not divided */
+  double *loss;  /* (n_members) scratch */
+  size_t taken;
+  const uint8_t *in_bag; /* (n_members) */
+} problem;
+
+static void problem_deinit(problem *p) {
+  mem_free(p->q);
+  mem_free(p->share);
+  mem_free(p->pool);
+  mem_free(p->loss);
+}
+
+static garam_status problem_init(problem *p, const float *const *predictions, size_t n_members,
+                                 const dataset *d, row_set rows, size_t k, garam_error *err) {
+  *p = (problem){.classes = k > 1, .n_members = n_members, .n_rows = rows.n};
+  size_t size;
+  if (!size_mul(&size, n_members, rows.n)) return fail_memory(err, SIZE_MAX);
+  p->q = mem_array(size, sizeof *p->q);
+  p->share = mem_array(rows.n + 1, sizeof *p->share);
+  p->pool = mem_array(rows.n + 1, sizeof *p->pool);
+  p->loss = mem_array(n_members, sizeof *p->loss);
+  if (!p->q || !p->share || !p->pool || !p->loss) {
+    problem_deinit(p);
+    return fail_memory(err, size * sizeof *p->q);
+  }
+  double total = 0;
+  for (size_t i = 0; i < rows.n; i++)
+    total += p->share[i] = d->weight ? (double)d->weight[rows.rows[i]] : 1;
+  for (size_t i = 0; i < rows.n; i++) p->share[i] /= total > 0 ? total : 1;
+  for (size_t m = 0; m < n_members; m++)
+    for (size_t i = 0; i < rows.n; i++) {
+      const float *one = predictions[m] + i * k;
+      size_t row = rows.rows[i];
+      p->q[m * rows.n + i] =
+          p->classes ? exp((double)one[d->y[row]]) : (double)one[0] - (double)d->value[row];
+    }
+  return GARAM_OK;
+}
+
+static double row_loss(const problem *p, double q) {
+  return p->classes ? -log(q > SCORE_LEAST ? q : SCORE_LEAST) : q * q;
+}
+
+/* Losses of the pool with each member added to it. */
+static void try_members(void *context, size_t begin, size_t end) {
+  problem *p = context;
+  double parts = (double)p->taken + 1;
+  for (size_t m = begin; m < end; m++) {
+    const double *q = p->q + m * p->n_rows;
+    double sum = 0;
+    if (p->in_bag && !p->in_bag[m]) continue;
+    for (size_t i = 0; i < p->n_rows; i++)
+      sum += p->share[i] * row_loss(p, (p->pool[i] + q[i]) / parts);
+    p->loss[m] = sum;
+  }
+}
+
+static void greedy_bag(double *out, problem *p, int rounds, size_t *counts) {
+  double best_loss = INFINITY;
+  memset(counts, 0, p->n_members * sizeof *counts);
+  memset(p->pool, 0, p->n_rows * sizeof *p->pool);
+  p->taken = 0;
+  for (int round = 0; round < rounds; round++) {
+    size_t best = p->n_members;
+    thread_for(p->n_members, 1, try_members, p);
+    for (size_t m = 0; m < p->n_members; m++)
+      if ((!p->in_bag || p->in_bag[m]) && (best == p->n_members || p->loss[m] < p->loss[best]))
+        best = m;
+    if (!(p->loss[best] < best_loss)) break;
+    best_loss = p->loss[best];
+    for (size_t i = 0; i < p->n_rows; i++) p->pool[i] += p->q[best * p->n_rows + i];
+    counts[best]++;
+    p->taken++;
+  }
+  for (size_t m = 0; m < p->n_members && p->taken; m++)
+    out[m] += (double)counts[m] / (double)p->taken;
+}
+
+static garam_status greedy(double *out, problem *p, const weigh_config *c, garam_error *err) {
+  size_t *counts = mem_array(p->n_members, sizeof *counts);
+  uint8_t *in_bag = mem_array(p->n_members, 1);
+  if (!counts || !in_bag) {
+    mem_free(counts);
+    mem_free(in_bag);
+    return fail_memory(err, p->n_members * sizeof *counts);
+  }
+  for (int bag = 0; bag < c->bags; bag++) {
+    rng r;
+    rng_init(&r, c->seed, RNG_BOOTSTRAP, (uint64_t)bag);
+    size_t there = 0;
+    for (size_t m = 0; m < p->n_members; m++)
+      there += in_bag[m] = c->bags == 1 || rng_uniform(&r) < 0.5;
+    if (there == 0) in_bag[rng_below(&r, p->n_members)] = 1;
+    p->in_bag = in_bag;
+    greedy_bag(out, p, c->rounds, counts);
+  }
+  p->in_bag = NULL;
+  mem_free(counts);
+  mem_free(in_bag);
+  return GARAM_OK;
+}
+
+/* Mixture weights by expectation-maximisation: each step lowers the log loss of the pool, which is
+ * convex in the weights. */
+static void convex_classes(double *w, problem *p) {
+  size_t n = p->n_members;
+  for (size_t m = 0; m < n; m++) w[m] = 1 / (double)n;
+  for (int step = 0; step < MOST_STEPS; step++) {
+    double moved = 0, total = 0;
+    memset(p->pool, 0, p->n_rows * sizeof *p->pool);
+    for (size_t m = 0; m < n; m++)
+      for (size_t i = 0; i < p->n_rows; i++) p->pool[i] += w[m] * p->q[m * p->n_rows + i];
+    for (size_t m = 0; m < n; m++) {
+      double gain = 0;
+      for (size_t i = 0; i < p->n_rows; i++)
+        if (p->pool[i] > 0) gain += p->share[i] * p->q[m * p->n_rows + i] / p->pool[i];
+      p->loss[m] = w[m] * gain;
+      total += p->loss[m];
+    }
+    for (size_t m = 0; m < n; m++) {
+      double next = total > 0 ? p->loss[m] / total : w[m];
+      moved = fmax(moved, fabs(next - w[m]));
+      w[m] = next;
+    }
+    if (moved < 1e-7) break;
+  }
+}
+
+/* Least w'Gw on the simplex, G the mean products of errors: weight goes from the member with the
+ * steepest slope to the one with the least, as far as it pays (Platt's SMO for this problem). */
+static garam_status convex_values(double *w, problem *p, garam_error *err) {
+  size_t n = p->n_members;
+  double *g = mem_array(n * n, sizeof *g);
+  if (!g) return fail_memory(err, n * n * sizeof *g);
+  for (size_t a = 0; a < n; a++)
+    for (size_t b = a; b < n; b++) {
+      double sum = 0;
+      for (size_t i = 0; i < p->n_rows; i++)
+        sum += p->share[i] * p->q[a * p->n_rows + i] * p->q[b * p->n_rows + i];
+      g[a * n + b] = g[b * n + a] = sum;
+    }
+  for (size_t m = 0; m < n; m++) w[m] = 1 / (double)n;
+  for (size_t step = 0; step < (size_t)MOST_STEPS * n; step++) {
+    size_t low = n, high = n;
+    for (size_t m = 0; m < n; m++) {
+      double slope = 0;
+      for (size_t b = 0; b < n; b++) slope += g[m * n + b] * w[b];
+      p->loss[m] = slope;
+      if (low == n || slope < p->loss[low]) low = m;
+      if (w[m] > 0 && (high == n || slope > p->loss[high])) high = m;
+    }
+    double gap = p->loss[high] - p->loss[low];
+    double bend = g[low * n + low] + g[high * n + high] - 2 * g[low * n + high];
+    if (low == high || !(gap > 1e-12 * fabs(p->loss[high]))) break;
+    double move = bend > 0 ? gap / bend : w[high];
+    if (move >= w[high]) move = w[high];
+    w[low] += move;
+    w[high] = move == w[high] ? 0 : w[high] - move;
+  }
+  mem_free(g);
+  return GARAM_OK;
+}
+
+static void by_loss(double *out, const problem *p) {
+  for (size_t m = 0; m < p->n_members; m++) {
+    double sum = 0;
+    for (size_t i = 0; i < p->n_rows; i++)
+      sum += p->share[i] * row_loss(p, p->q[m * p->n_rows + i]);
+    out[m] = 1 / fmax(sum, 1e-12);
+  }
+}
+
+garam_status weigh(double *out, weigh_kind kind, const weigh_config *config,
+                   const float *const *predictions, size_t n_members, const dataset *d,
+                   row_set rows, size_t k, garam_error *err) {
+  for (size_t m = 0; m < n_members; m++) out[m] = kind == WEIGH_UNIFORM || rows.n == 0;
+  if (kind != WEIGH_UNIFORM && rows.n > 0) {
+    problem p;
+    garam_status status = GARAM_OK;
+    TRY(problem_init(&p, predictions, n_members, d, rows, k, err));
+    if (kind == WEIGH_LOSS) by_loss(out, &p);
+    else if (kind == WEIGH_GREEDY) status = greedy(out, &p, config, err);
+    else if (p.classes) convex_classes(out, &p);
+    else status = convex_values(out, &p, err);
+    problem_deinit(&p);
+    TRY(status);
+  }
+  double total = 0;
+  for (size_t m = 0; m < n_members; m++) total += out[m];
+  if (!(total > 0) || !isfinite(total))
+    return fail(err, GARAM_NUMERIC, "the predictions of the members are not finite numbers");
+  for (size_t m = 0; m < n_members; m++) out[m] /= total;
+  return GARAM_OK;
+}
