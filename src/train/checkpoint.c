@@ -13,16 +13,14 @@ char *checkpoint_path(const char *folder, const char *which) {
   return mem_format("%s/%s.safetensors", folder, which);
 }
 
-typedef struct part {
-  const char *name;
-  float *data;
-} part;
+enum { MAX_PARTS = 2 + OPTIM_ARRAYS };
 
-static void parts_of(part out[4], const checkpoint *c) {
-  out[0] = (part){"params", c->params};
-  out[1] = (part){"m", c->m};
-  out[2] = (part){"v", c->v};
-  out[3] = (part){"best", c->best};
+static size_t parts_of(optim_array out[MAX_PARTS], const checkpoint *c) {
+  const size_t bytes = c->block * sizeof(float);
+  out[0] = (optim_array){"params", PACKAGE_F32, c->block, bytes, c->params};
+  out[1] = (optim_array){"best", PACKAGE_F32, c->block, bytes, c->best};
+  for (size_t i = 0; i < c->n_optim; i++) out[2 + i] = c->optim[i];
+  return 2 + c->n_optim;
 }
 
 garam_status checkpoint_write(const checkpoint *c, const char *path, garam_error *err) {
@@ -34,11 +32,11 @@ garam_status checkpoint_write(const checkpoint *c, const char *path, garam_error
   memcpy(exact + 2, c->sums, sizeof c->sums);
   if (!meta) TRY_GOTO(done, fail_memory(err, 256));
   TRY_GOTO(done, package_writer_new(&w, err));
-  part parts[4];
-  parts_of(parts, c);
-  const int64_t block = (int64_t)c->block;
-  for (int i = 0; i < 4; i++)
-    TRY_GOTO(done, package_add(w, parts[i].name, PACKAGE_F32, 1, &block, parts[i].data, err));
+  optim_array parts[MAX_PARTS];
+  const size_t n_parts = parts_of(parts, c);
+  for (size_t i = 0; i < n_parts; i++)
+    TRY_GOTO(done, package_add(w, parts[i].name, parts[i].type, 1,
+                               (const int64_t[]){(int64_t)parts[i].count}, parts[i].data, err));
   const int64_t shape[2] = {(int64_t)c->curve.n, CURVE_COLUMNS}, n_exact = N_EXACT;
   TRY_GOTO(done, package_add(w, "curve", PACKAGE_F64, 2, shape, c->curve.rows, err));
   TRY_GOTO(done, package_add(w, "exact", PACKAGE_F64, 1, &n_exact, exact, err));
@@ -96,12 +94,12 @@ garam_status checkpoint_read(checkpoint *c, const char *path, garam_error *err) 
   TRY_GOTO(done, json_get_object(&identity, meta, "identity", path, err));
   TRY_GOTO(done, same_identity(path, "the run", identity, c->identity, err));
 
-  const package_tensor *blocks[4], *rows, *exact;
-  part parts[4];
-  parts_of(parts, c);
-  for (int i = 0; i < 4; i++)
-    TRY_GOTO(done, package_get(&blocks[i], r, parts[i].name, PACKAGE_F32, 1,
-                               (const int64_t[]){(int64_t)c->block}, err));
+  const package_tensor *blocks[MAX_PARTS], *rows, *exact;
+  optim_array parts[MAX_PARTS];
+  const size_t n_parts = parts_of(parts, c);
+  for (size_t i = 0; i < n_parts; i++)
+    TRY_GOTO(done, package_get(&blocks[i], r, parts[i].name, parts[i].type, 1,
+                               (const int64_t[]){(int64_t)parts[i].count}, err));
   TRY_GOTO(done, package_get(&rows, r, "curve", PACKAGE_F64, 2,
                              (const int64_t[]){-1, CURVE_COLUMNS}, err));
   TRY_GOTO(done, package_get(&exact, r, "exact", PACKAGE_F64, 1, (const int64_t[]){N_EXACT}, err));
@@ -117,7 +115,7 @@ garam_status checkpoint_read(checkpoint *c, const char *path, garam_error *err) 
   memcpy(c->sums, values + 2, sizeof c->sums);
   c->curve.n = (size_t)rows->dims[0];
   if (rows->bytes) memcpy(c->curve.rows, rows->data, rows->bytes);
-  for (int i = 0; i < 4; i++) memcpy(parts[i].data, blocks[i]->data, blocks[i]->bytes);
+  for (size_t i = 0; i < n_parts; i++) memcpy(parts[i].data, blocks[i]->data, blocks[i]->bytes);
 done:
   json_decref(meta);
   package_close(r);

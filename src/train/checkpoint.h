@@ -4,19 +4,22 @@
 #define TRAIN_CHECKPOINT_H
 
 #include "train/curve.h"
+#include "train/optim.h"
 
 enum { CHECKPOINT_SUMS = 6 };
 
 typedef struct checkpoint {
-  uint64_t step;                /* updates done; with the seed it says which rows come next */
-  int best_epoch;               /* from 1; 0: none yet */
-  double best_value;            /* validation loss, or accuracy, of the best epoch */
-  double seconds;               /* trained so far */
-  double sums[CHECKPOINT_SUMS]; /* of the epoch under way; the loop's own */
-  curve curve;                  /* finished epochs */
-  size_t block;                 /* items of each of these */
-  float *params, *m, *v, *best; /* best: parameters of the best epoch */
-  json_t *identity;             /* what data, options and seed it belongs to */
+  uint64_t step;                   /* updates done; with the seed it says which rows come next */
+  int best_epoch;                  /* from 1; 0: none yet */
+  double best_value;               /* validation loss, or accuracy, of the best epoch */
+  double seconds;                  /* trained so far */
+  double sums[CHECKPOINT_SUMS];    /* of the epoch under way; the loop's own */
+  curve curve;                     /* finished epochs */
+  size_t block;                    /* items of each of these */
+  float *params, *best;            /* best: parameters of the best epoch */
+  optim_array optim[OPTIM_ARRAYS]; /* what the optimiser keeps */
+  size_t n_optim;
+  json_t *identity; /* what data, options and seed it belongs to */
 } checkpoint;
 
 /* FOLDER/which.safetensors, for "last" and "best". mem_free; NULL when memory is out. */

@@ -40,8 +40,9 @@ static checkpoint make(blocks *b, float first, const char *options) {
   for (int i = 0; i < 4 * BLOCK; i++) ((float *)b)[i] = first + (float)i / 7;
   return (checkpoint){.block = BLOCK,
                       .params = b->params,
-                      .m = b->m,
-                      .v = b->v,
+                      .optim = {{"m", PACKAGE_F32, BLOCK, sizeof b->m, b->m},
+                                {"v.codes", PACKAGE_U8, sizeof b->v, sizeof b->v, b->v}},
+                      .n_optim = 2,
                       .best = b->best,
                       .identity = json_pack("{s:s, s:{s:s, s:i}}", "model", "mlp", "options",
                                             "schedule", options, "layers", 2)};

@@ -33,7 +33,7 @@ typedef struct loop {
   update update;
   batch_order order;
   uint64_t epoch_steps, n_steps;
-  checkpoint state; /* m, v and params are the optimiser's and the learner's */
+  checkpoint state; /* its arrays are the optimiser's and the learner's */
   char *last_path, *best_path;
   events *events;
   double rate;     /* of the step under way */
@@ -341,8 +341,7 @@ static garam_status prepare(loop *t, row_set train, row_set valid, garam_error *
   s->best = best;
   s->block = l->block;
   s->params = l->params;
-  s->m = optim_adamw_m(t->update.optim);
-  s->v = optim_adamw_v(t->update.optim);
+  s->n_optim = optim_adamw_state(s->optim, t->update.optim);
   TRY(curve_reserve(&s->curve, (size_t)t->config->epochs, err));
   return identity_of(&s->identity, l, &t->update, t->d, t->train, t->valid, t->fit, err);
 }

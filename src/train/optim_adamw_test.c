@@ -42,12 +42,14 @@ static void first_step_by_hand(void **state) {
   p[0] = p[bias] = 1;
   d[0] = 0.5f;
   d[bias] = -0.5f;
+  optim_array moments[OPTIM_ARRAYS];
+  assert_int_equal(optim_adamw_state(moments, o), 2);
   double norm = optim_adamw_step(o, p, d, 0.1, 0);
   assert_true(fabs(norm - sqrt(0.5)) < 1e-12);
   assert_true(fabs((double)p[0] - 0.899) < 1e-6);
   assert_true(fabs((double)p[bias] - 1.1) < 1e-6);
-  assert_true(fabs((double)optim_adamw_m(o)[0] - 0.05) < 1e-8);
-  assert_true(fabs((double)optim_adamw_v(o)[0] - 0.00025) < 1e-9);
+  assert_true(fabs((double)((float *)moments[0].data)[0] - 0.05) < 1e-8);
+  assert_true(fabs((double)((float *)moments[1].data)[0] - 0.00025) < 1e-9);
   d[0] = NAN;
   assert_false(isfinite(optim_adamw_step(o, p, d, 0.1, 1)));
   assert_true(fabs((double)p[0] - 0.899) < 1e-6); /* nothing changed */
@@ -126,10 +128,45 @@ static void many_steps_beside_double(void **state) {
   }
 }
 
+/* A quadratic bowl with axes of many lengths: bytes for moments come down it as floats do. */
+static void bytes_descend_as_floats_do(void **state) {
+  (void)state;
+  enum { N = 5000 };
+  double loss[2] = {0};
+  for (int kind = STATE_FP32; kind <= STATE_8BIT; kind++) {
+    graph *g = two_params(N, N_BIAS);
+    train_config c = config_of(1);
+    c.optimizer_state = kind;
+    optim_adamw *o;
+    assert_int_equal(optim_adamw_new(&o, g, &c, NULL), GARAM_OK);
+    size_t block = graph_param_block(g);
+    float *p = mem_array(block, sizeof *p), *d = mem_array(block, sizeof *d);
+    for (size_t i = 0; i < block; i++) p[i] = (float)(i % 17) / 8 - 1;
+    for (uint64_t s = 0; s < 400; s++) {
+      for (size_t i = 0; i < N; i++) d[i] = p[i] * (float)pow(10, -(double)(i % 5));
+      optim_adamw_step(o, p, d, 5e-3, s);
+    }
+    for (size_t i = 0; i < N; i++) loss[kind] += (double)(p[i] * p[i]) * pow(10, -(double)(i % 5));
+    optim_array arrays[OPTIM_ARRAYS];
+    size_t bytes = 0, n = optim_adamw_state(arrays, o);
+    for (size_t i = 0; i < n; i++) bytes += arrays[i].bytes;
+    assert_true(bytes <= optim_adamw_bytes(block, &c));
+    assert_true(optim_adamw_bytes(block, &c) < bytes + 4 * 64);
+    if (kind == STATE_8BIT) assert_true(bytes < block * 2 * 102 / 100 + 64);
+    mem_free(p);
+    mem_free(d);
+    optim_adamw_free(o);
+    graph_free(g);
+  }
+  if (!(loss[1] < 0.01 * N && fabs(loss[1] - loss[0]) < 0.1 * loss[0] + 1e-3))
+    fail_msg("floats end at %g, bytes at %g", loss[0], loss[1]);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(first_step_by_hand),
       cmocka_unit_test(many_steps_beside_double),
+      cmocka_unit_test(bytes_descend_as_floats_do),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

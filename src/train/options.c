@@ -4,6 +4,7 @@
 
 const char *const class_weights_names[] = {"none", "balanced", NULL};
 const char *const train_select_names[] = {"loss", "accuracy", NULL};
+const char *const train_optimizer_state_names[] = {"fp32", "8bit", NULL};
 const char *const train_precision_names[] = {"auto", "fp32", "bf16", NULL};
 
 #define AT(field) OPT_AT(train_config, field)
