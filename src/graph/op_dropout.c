@@ -3,7 +3,7 @@
  * gradient regenerates it. */
 #include "graph/op_inner.h"
 
-static kernel_dropout dropout_key(const op_run *r, const dropout_attr *a) {
+kernel_dropout dropout_key(const op_run *r, const dropout_attr *a) {
   return (kernel_dropout){.rate = a->rate,
                           .seed = r->seed,
                           .stream = a->stream,

@@ -46,16 +46,28 @@ typedef struct linear_attr {
   kernel_unary_op activation; /* KERNEL_IDENTITY until rewriting fuses one */
 } linear_attr;
 
+/* ---- op_network.c ---- */
+typedef struct norm_attr {
+  double epsilon;
+} norm_attr;
+
 /* ---- op_dropout.c ---- */
 /* `stream` is of the dropout node that was built; gradients and fused nodes carry it along. */
 typedef struct dropout_attr {
   double rate;
   uint32_t stream;
 } dropout_attr;
+kernel_dropout dropout_key(const op_run *r, const dropout_attr *a);
 bool dropout_rate_fits(graph *g, const char *op, double rate); /* else a sticky error */
 typedef struct activation_attr {
   kernel_unary_op kernel;
   dropout_attr dropout; /* rate 0: none */
 } activation_attr;
+
+/* ---- op_residual.c ---- */
+typedef struct residual_norm_attr {
+  double epsilon;
+  dropout_attr dropout; /* rate 0: none */
+} residual_norm_attr;
 
 #endif

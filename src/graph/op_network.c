@@ -78,10 +78,6 @@ const op_record record_embedding_backward = {
 
 /* ---- layer_norm: x, gain or NULL, bias or NULL -> y, mean, rstd ---- */
 
-typedef struct norm_attr {
-  double epsilon;
-} norm_attr;
-
 static bool norm_vector(node *n, int i) {
   const tensor *x = n->inputs[0], *v = n->inputs[i];
   if (v && (v->rank != 1 || v->dims[0] != last_dim(x)))

@@ -327,6 +327,37 @@ CASE(attention_dropout) {
   return attend(g, 2, 6, 6, 4, 1,
                 (attention_options){.n_heads = 2, .causal = true, .dropout = 0.3});
 }
+/* Blocks as nn builds them: the norm behind the residual, or before the sub-layer. */
+static tensor *residual_block(graph *g, int64_t cols, double rate, bool pre) {
+  tensor *x = P(g, "x", DIMS(2, 3, cols)), *w = P(g, "w", DIMS(cols, cols));
+  tensor *b = P(g, "b", DIMS(cols)), *gain[2], *bias[2];
+  for (int i = 0; i < 2; i++) {
+    char name[2][4] = {{'g', (char)('0' + i)}, {'n', (char)('0' + i)}};
+    gain[i] = P(g, name[0], DIMS(cols));
+    bias[i] = P(g, name[1], DIMS(cols));
+  }
+  for (int i = 0; i < 2; i++) {
+    tensor *in = pre ? op_layer_norm(x, gain[i], bias[i], 1e-2) : x;
+    x = op_add(x, op_dropout(op_linear(in, w, b), rate));
+    if (!pre) x = op_layer_norm(x, gain[i], i ? bias[i] : NULL, 1e-2);
+  }
+  return weigh(x);
+}
+CASE(residual_norm) {
+  return residual_block(g, 8, 0.3, false);
+}
+CASE(residual_norm_odd) {
+  return residual_block(g, 5, 0.3, false);
+}
+CASE(residual_norm_plain) {
+  return residual_block(g, 6, 0, false);
+}
+CASE(residual_norm_before) {
+  return residual_block(g, 8, 0.3, true);
+}
+CASE(residual_norm_before_plain) {
+  return residual_block(g, 7, 0, true);
+}
 CASE(attention_joint) { /* a layer as nn builds it: three weights side by side, one product */
   tensor *x = P(g, "x", DIMS(2, 5, 4)), *w[3], *b[3];
   for (int i = 0; i < 3; i++) {
@@ -498,6 +529,11 @@ static const op_case cases[] = {
     C(attention_dropout),
     C(attention_self),
     C(attention_joint),
+    C(residual_norm),
+    C(residual_norm_odd),
+    C(residual_norm_plain),
+    C(residual_norm_before),
+    C(residual_norm_before_plain),
     C(masked_mean),
     C(masked_mean_all),
     C(take_step),

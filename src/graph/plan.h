@@ -42,11 +42,19 @@ struct plan {
 
 void *plan_address(const plan *p, const tensor *t); /* NULL: nobody reads it */
 
-/* ---- rewrite.c: on the plan's own graph ---- */
+/* ---- rewrite.c, rewrite_*.c: on the plan's own graph ---- */
 garam_status rewrite_fold(graph *g, garam_error *err); /* small constants are computed once */
-void rewrite_fuse(graph *g);
-garam_status rewrite_fixed_first(graph *g, garam_error *err);
-void rewrite_accumulate(graph *g); /* gradients of parameters are added to what was there */
 void rewrite_dead(graph *g);       /* drops nodes that reach no output and no parameter gradient */
+void rewrite_accumulate(graph *g); /* gradients of parameters are added to what was there */
+void rewrite_fuse(graph *g);
+void rewrite_matmul_add(node *n); /* of an addition: a product that nobody else reads is added */
+/* What hangs on parameters alone comes first, and is marked. */
+garam_status rewrite_fixed_first(graph *g, garam_error *err);
+
+/* For the rules. The node becomes another op with the same first output. */
+bool rewrite_become(node *n, const op_record *op, tensor *const *inputs, int n_inputs,
+                    const void *attr, size_t attr_size);
+void rewrite_replace(graph *g, const tensor *from, tensor *to); /* for everyone who reads it */
+void rewrite_insert_after(graph *g, const node *after);         /* the node that came last */
 
 #endif

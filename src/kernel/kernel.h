@@ -207,6 +207,18 @@ typedef struct kernel_table {
   void (*layer_norm_backward)(void *dx, void *dgain, void *dbias, const void *dy, const void *x,
                               const void *gain, const void *mean, const void *rstd, size_t rows,
                               size_t cols, void *scratch);
+  /* a residual and its norm in one pass: sum = residual + dropout(x), y = layer_norm(sum); key
+   * NULL: no dropout. sum may be x or residual. Backward, from dy of y: dsum = add + the norm's
+   * gradient (add NULL: zero), dx = dropout(dsum), dxbias the column sums of dx; without a key dx
+   * is dsum, and not written. dgain, dbias and dxbias may be NULL; dsum may be dy or add. */
+  void (*residual_norm)(void *sum, void *y, const void *x, const void *residual, const void *gain,
+                        const void *bias, void *mean, void *rstd, size_t rows, size_t cols,
+                        double epsilon, const kernel_dropout *key);
+  size_t (*residual_norm_scratch)(size_t rows, size_t cols); /* of backward */
+  void (*residual_norm_backward)(void *dsum, void *dx, void *dgain, void *dbias, void *dxbias,
+                                 const void *dy, const void *add, const void *sum, const void *gain,
+                                 const void *mean, const void *rstd, size_t rows, size_t cols,
+                                 const kernel_dropout *key, void *scratch);
   void (*rms_norm)(void *y, const void *x, const void *gain, void *rstd, size_t rows, size_t cols,
                    double epsilon);
   void (*rms_norm_backward)(void *dx, void *dgain, const void *dy, const void *x, const void *gain,

@@ -247,6 +247,47 @@ static void case_dropout(sheet *s, size_t a, size_t b) {
     }
 }
 
+static void case_residual_norm(sheet *s, size_t a, size_t b) {
+  const kernel_table *k = s->k;
+  size_t n = a * b;
+  void *x = array_draw(s, n, -1, 3), *residual = array_draw(s, n, -1, 1),
+       *gain = array_draw(s, b, 0.5, 1.5), *bias = array_draw(s, b, -1, 1),
+       *dy = array_draw(s, n, -1, 1), *add = array_draw(s, n, -1, 1), *sum = array_new(s, n),
+       *y = array_new(s, n), *dx = array_new(s, n), *dsum = array_new(s, n),
+       *mean = array_new(s, a), *rstd = array_new(s, a), *dgain = array_new(s, b),
+       *dbias = array_new(s, b), *dxbias = array_new(s, b);
+  void *scratch = scratch_new(s, k->residual_norm_scratch(a, b));
+  for (int form = 0; form < 8; form++) {
+    const kernel_dropout *key = form & 1 ? &drops : NULL;
+    bool plain = form & 2, alone = form & 4;
+    k->residual_norm(sum, y, x, residual, plain ? NULL : gain, plain ? NULL : bias,
+                     plain ? NULL : mean, plain ? NULL : rstd, a, b, 0.1, key);
+    record(s, sum, n);
+    record(s, y, n);
+    record(s, mean, a);
+    record(s, rstd, a);
+    k->residual_norm_backward(dsum, dx, plain ? NULL : dgain, plain ? NULL : dbias,
+                              plain ? NULL : dxbias, dy, alone ? NULL : add, sum,
+                              plain ? NULL : gain, mean, rstd, a, b, key, scratch);
+    record(s, dsum, n);
+    if (key) record(s, dx, n);
+    record(s, dgain, b);
+    record(s, dbias, b);
+    record(s, dxbias, b);
+  }
+  k->residual_norm_backward(add, dx, dgain, dbias, dxbias, dy, add, sum, gain, mean, rstd, a, b,
+                            &drops, scratch); /* in place */
+  record(s, add, n);
+  k->residual_norm_backward(dy, dx, dgain, dbias, dxbias, dy, add, sum, gain, mean, rstd, a, b,
+                            &drops, scratch);
+  record(s, dy, n);
+  k->residual_norm(x, y, x, residual, gain, bias, mean, rstd, a, b, 0.1, &drops);
+  record(s, x, n);
+  k->residual_norm(residual, y, x, residual, gain, bias, mean, rstd, a, b, 0.1, NULL);
+  record(s, residual, n);
+  record(s, y, n);
+}
+
 /* a queries and keys, b columns of a head */
 static void case_attention(sheet *s, size_t a, size_t b) {
   const kernel_table *k = s->k;
@@ -416,6 +457,7 @@ static const struct {
     {"norm", case_norm, 2e-5, 1e-12},
     {"softmax", case_softmax, 3e-6, 1e-13},
     {"dropout", case_dropout, 1e-5, 1e-13},
+    {"residual_norm", case_residual_norm, 5e-5, 1e-12},
     {"attention", case_attention, 1e-5, 1e-12},
     {"steps", case_steps, 1e-6, 1e-14},
     {"loss", case_loss, 5e-6, 1e-13},
