@@ -39,7 +39,7 @@ static kernel_attention attention_kernel(const node *n, const op_run *r) {
     s.dropout.seed = r->seed;
     s.dropout.step = r->step;
     s.dropout.first =
-        r->part * (uint64_t)(s.batch * s.heads * s.queries) * ((uint64_t)(s.keys + 3) / 4);
+        r->part * (uint64_t)(s.batch * s.heads * s.queries) * kernel_mask_blocks((uint64_t)s.keys);
   }
   return s;
 }

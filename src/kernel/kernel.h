@@ -80,16 +80,22 @@ typedef struct kernel_broadcast {
   int64_t a[KERNEL_MAX_RANK], b[KERNEL_MAX_RANK];
 } kernel_broadcast;
 
-/* Which elements are dropped is a pure function of this key and the element's index: word
- * index % 4 of rng_philox(seed, stream, step, first + index / 4), dropped where it is below
- * rate * 2^32; kept values are multiplied by 1 / (1 - rate). rate in [0, 1). */
+/* Which elements are dropped is a pure function of this key and the element's index. A block of
+ * rng_philox(seed, stream, step, first + index / 8) serves eight elements with 16 bits each, the
+ * low half of word 0, its high half, the low half of word 1 and so on. Dropped is what has less
+ * than d = round(rate * 2^16), kept values are multiplied by 1 / (1 - d / 2^16): the rate is held
+ * to 1 / 131072, and the mean exactly. rate in [0, 1). */
+enum { KERNEL_MASK_BLOCK = 8 };
 typedef struct kernel_dropout {
   double rate;
   uint64_t seed;
   uint32_t stream;
   uint64_t step;
-  uint64_t first; /* of the words of four: where a part of a larger array begins in it */
+  uint64_t first; /* block of element 0: where a part of a larger array begins in it */
 } kernel_dropout;
+static inline uint64_t kernel_mask_blocks(uint64_t n) { /* that n elements take */
+  return (n + KERNEL_MASK_BLOCK - 1) / KERNEL_MASK_BLOCK;
+}
 
 /* Scaled dot-product attention, all heads (Vaswani et al. 2017, eq. 1). Query i of batch b reads
  * key j where j >= key_begin[b], and, with p = i + offset:
@@ -97,7 +103,8 @@ typedef struct kernel_dropout {
  *   not causal, with a window: |p - j| < window.
  * Head h is the columns [h*head, (h+1)*head) of a row. Row strides allow q, k, v to be parts of
  * one projection: row t of batch b lies at q + (b*T + t) * q_stride. A query without keys gives
- * zeros. Dropout's index is ((b*H + h)*T + i) * round_up(S, 4) + j, on the weights. */
+ * zeros. Dropout's index is ((b*H + h)*T + i) * round_up(S, KERNEL_MASK_BLOCK) + j, on the weights.
+ */
 typedef struct kernel_attention {
   int64_t batch, queries, keys, heads, head; /* B, T, S, H, columns of a head */
   int64_t q_stride, k_stride, v_stride;      /* 0: heads * head */

@@ -177,9 +177,10 @@ static void attention(void **state) {
               s += q[(b * T + i) * W + h * D + d] * key[(b * S + j) * W + h * D + d];
             double e = exp(0.6 * s);
             sum += e;
-            uint32_t word[4], at_word = (uint32_t)(((b * H + h) * T + i) * 8 + j);
-            rng_philox(word, 1, 2, 3, at_word / 4);
-            if (form & 16) e = word[at_word % 4] < 0.4 * 4294967296.0 ? 0 : e / 0.6;
+            uint32_t word[4], at_draw = (uint32_t)(((b * H + h) * T + i) * 8 + j);
+            rng_philox(word, 1, 2, 3, at_draw / 8);
+            uint32_t sixteen = word[at_draw % 8 / 2] >> (at_draw % 2 * 16) & 65535;
+            if (form & 16) e = sixteen < 26214 ? 0 : e * 65536 / (65536 - 26214); /* 0.4 */
             for (int d = 0; d < D; d++) want[d] += e * v[(b * S + j) * W + h * D + d];
           }
           for (int d = 0; d < D; d++)

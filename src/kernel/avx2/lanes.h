@@ -142,25 +142,34 @@ static inline vf vf_pick8(const float table[8], vi index) { /* table[index % 8] 
 static inline vi vi_xor3(vi a, vi b, vi c) {
   return _mm256_xor_si256(_mm256_xor_si256(a, b), c);
 }
-static inline vm vi_below(vi a, vi b) { /* unsigned: a < b is not max(a, b) == a */
-  vi not_below = _mm256_cmpeq_epi32(_mm256_max_epu32(a, b), a);
-  return _mm256_castsi256_ps(_mm256_xor_si256(not_below, _mm256_set1_epi32(-1)));
+static inline vi vi_all64(uint64_t x) {
+  return _mm256_set1_epi64x((long long)x);
 }
-static inline void vi_multiply(vi *high, vi *low, vi a, vi b) {
-  vi even = _mm256_mul_epu32(a, b), odd = _mm256_mul_epu32(_mm256_srli_epi64(a, 32), b);
-  *high = _mm256_blend_epi32(_mm256_srli_epi64(even, 32), odd, 0xAA);
-  *low = _mm256_blend_epi32(even, _mm256_slli_epi64(odd, 32), 0xAA);
+static inline vi vi_multiply_low(vi a, vi b) {
+  return _mm256_mul_epu32(a, b);
+}
+static inline vi vi_swap(vi x) {
+  return _mm256_shuffle_epi32(x, 0xB1);
+}
+static inline vi vi_high(vi x) {
+  return _mm256_srli_epi64(x, 32);
 }
 static inline vi vi_counters(void) {
-  return _mm256_setr_epi32(0, 2, 4, 6, 1, 3, 5, 7);
+  return _mm256_setr_epi64x(0, 2, 1, 3);
 }
-static inline void vi_weave(vi w[4]) {
-  vi a = _mm256_unpacklo_epi32(w[0], w[1]), b = _mm256_unpackhi_epi32(w[0], w[1]);
-  vi c = _mm256_unpacklo_epi32(w[2], w[3]), d = _mm256_unpackhi_epi32(w[2], w[3]);
-  w[0] = _mm256_unpacklo_epi64(a, c);
-  w[1] = _mm256_unpackhi_epi64(a, c);
-  w[2] = _mm256_unpacklo_epi64(b, d);
-  w[3] = _mm256_unpackhi_epi64(b, d);
+static inline vi vi_pairs_even(vi a, vi b) {
+  return _mm256_unpacklo_epi64(a, b);
+}
+static inline vi vi_pairs_odd(vi a, vi b) {
+  return _mm256_unpackhi_epi64(a, b);
+}
+static inline vi vi_all16(uint16_t x) {
+  return _mm256_set1_epi16((short)x);
+}
+static inline void vm_at_least16(vm out[2], vi x, vi y) {
+  vi all = _mm256_cmpeq_epi16(_mm256_max_epu16(x, y), x);
+  out[0] = _mm256_castsi256_ps(_mm256_cvtepi16_epi32(_mm256_castsi256_si128(all)));
+  out[1] = _mm256_castsi256_ps(_mm256_cvtepi16_epi32(_mm256_extracti128_si256(all, 1)));
 }
 
 #endif

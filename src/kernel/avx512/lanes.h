@@ -134,26 +134,39 @@ static inline vf vf_pick8(const float table[8], vi index) { /* table[index % 8] 
 static inline vi vi_xor3(vi a, vi b, vi c) {
   return _mm512_ternarylogic_epi32(a, b, c, 0x96);
 }
-static inline vm vi_below(vi a, vi b) { /* unsigned */
-  return _mm512_cmplt_epu32_mask(a, b);
+/* Lanes of 64 bits: pairs of words. */
+static inline vi vi_all64(uint64_t x) {
+  return _mm512_set1_epi64((long long)x);
 }
-/* 32 x 32 -> 64 bits, the halves apart */
-static inline void vi_multiply(vi *high, vi *low, vi a, vi b) {
-  vi even = _mm512_mul_epu32(a, b), odd = _mm512_mul_epu32(_mm512_srli_epi64(a, 32), b);
-  *high = _mm512_mask_blend_epi32(0xAAAA, _mm512_srli_epi64(even, 32), odd);
-  *low = _mm512_mask_blend_epi32(0xAAAA, even, _mm512_slli_epi64(odd, 32));
+static inline vi vi_multiply_low(vi a, vi b) { /* of the low words, to 64 bits */
+  return _mm512_mul_epu32(a, b);
 }
-/* Counters in such an order that vi_weave puts words in the order of elements. */
+static inline vi vi_swap(vi x) { /* the words of each pair */
+  return _mm512_shuffle_epi32(x, (_MM_PERM_ENUM)0xB1);
+}
+static inline vi vi_high(vi x) { /* the high word in the low place, and zero */
+  return _mm512_srli_epi64(x, 32);
+}
+/* Offsets of counters in such an order that pairs_even and pairs_odd of two vectors have the words
+ * of the first and of the second half of the counters, in order. */
 static inline vi vi_counters(void) {
-  return _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  return _mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7);
 }
-static inline void vi_weave(vi w[4]) {
-  vi a = _mm512_unpacklo_epi32(w[0], w[1]), b = _mm512_unpackhi_epi32(w[0], w[1]);
-  vi c = _mm512_unpacklo_epi32(w[2], w[3]), d = _mm512_unpackhi_epi32(w[2], w[3]);
-  w[0] = _mm512_unpacklo_epi64(a, c);
-  w[1] = _mm512_unpackhi_epi64(a, c);
-  w[2] = _mm512_unpacklo_epi64(b, d);
-  w[3] = _mm512_unpackhi_epi64(b, d);
+static inline vi vi_pairs_even(vi a, vi b) {
+  return _mm512_unpacklo_epi64(a, b);
+}
+static inline vi vi_pairs_odd(vi a, vi b) {
+  return _mm512_unpackhi_epi64(a, b);
+}
+/* Lanes of 16 bits. */
+static inline vi vi_all16(uint16_t x) {
+  return _mm512_set1_epi16((short)x);
+}
+/* Where 2 LANES of them are not below y, unsigned, as the truths of 2 vectors of floats. */
+static inline void vm_at_least16(vm out[2], vi x, vi y) {
+  __mmask32 all = _mm512_cmpge_epu16_mask(x, y);
+  out[0] = (vm)all;
+  out[1] = (vm)(all >> 16);
 }
 
 #endif

@@ -58,14 +58,26 @@ static inline size_t round_up(size_t n, size_t multiple) {
   return (n + multiple - 1) / multiple * multiple;
 }
 
-/* The four words for elements 4 block .. 4 block + 3. Counters past 2^32 go on at far steps. */
-static inline void dropout_words(uint32_t out[4], const kernel_dropout *key, uint64_t block) {
+/* What the eight elements of a block draw. Counters past 2^32 go on at far steps. */
+static inline void dropout_draws(uint16_t out[KERNEL_MASK_BLOCK], const kernel_dropout *key,
+                                 uint64_t block) {
+  uint32_t word[4];
   block += key->first;
-  rng_philox(out, key->seed, key->stream, key->step + (block >> 32 << 40), (uint32_t)block);
+  rng_philox(word, key->seed, key->stream, key->step + (block >> 32 << 40), (uint32_t)block);
+  for (int i = 0; i < 4; i++) {
+    out[2 * i] = (uint16_t)word[i];
+    out[2 * i + 1] = (uint16_t)(word[i] >> 16);
+  }
 }
 
-static inline uint32_t dropout_threshold(const kernel_dropout *key) {
-  return (uint32_t)(key->rate * 4294967296.0);
+static inline uint16_t dropout_threshold(const kernel_dropout *key) {
+  double most = key->rate * 65536.0 + 0.5;
+  return (uint16_t)(most < 65535 ? most : 65535);
+}
+
+/* What kept values are multiplied by. */
+static inline double dropout_scale(const kernel_dropout *key) {
+  return 65536.0 / (65536.0 - dropout_threshold(key));
 }
 
 /* Keys that query i of batch b reads: [*begin, *end), perhaps empty. */
