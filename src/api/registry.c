@@ -5,8 +5,9 @@
 #include "learn/learner.h"
 #include "learn/linear.h"
 #include "train/net_learner.h"
+#include "tree/gbdt.h"
 
 const learner_ops *const learner_registry[] = {
-    &learner_transformer, &linear_ops,     &learner_mlp, &learner_lstm,
-    &learner_gru,         &ensemble_stack, NULL,
+    &learner_transformer, &linear_ops, &learner_mlp, &learner_lstm, &learner_gru, &gbdt_ops,
+    &ensemble_stack,      NULL,
 };

@@ -53,6 +53,7 @@ void dataset_free(dataset *d) {
   mem_free(d->known_at);
   mem_free(d->label_end);
   mem_free(d->series_begin);
+  mem_free(d->categorical);
   mem_free(d->usable);
   mem_free(d);
 }

@@ -25,6 +25,8 @@ typedef struct dataset {
   int64_t *label_end;     /* (n_rows) when the outcome is known; NULL: no time */
   uint32_t *series_begin; /* (n_rows) first row of the row's series; NULL: one series from
                              row 0. Windows never reach before it. */
+  uint8_t *categorical;   /* (n_features) 1: codes of categories, whose order means nothing; NULL:
+                             none are */
   uint8_t *usable;        /* (n_rows) 1: features complete enough to predict from */
 } dataset;
 
