@@ -165,8 +165,8 @@ static void find_edges(edging *e, size_t feature, uint32_t *keys, uint32_t *othe
   }
   uint32_t *counts = sorted; /* read to the end above */
   for (size_t i = 0; i < distinct; i++) counts[i] = seen[i].count;
-  f->n_bins = bins_edges(f->edge, values, counts, distinct, e->config->max_bins,
-                         e->config->min_rows);
+  f->n_bins =
+      bins_edges(f->edge, values, counts, distinct, e->config->max_bins, e->config->min_rows);
 }
 
 static void find_edges_of(void *context, size_t begin, size_t end) {
@@ -181,8 +181,8 @@ static void find_edges_of(void *context, size_t begin, size_t end) {
 }
 
 /* `most` of the rows, in order, each set of them as likely as any other (Knuth, algorithm S). */
-static garam_status take_sample(uint32_t **out, size_t *n, row_set rows, size_t most,
-                                uint64_t seed, garam_error *err) {
+static garam_status take_sample(uint32_t **out, size_t *n, row_set rows, size_t most, uint64_t seed,
+                                garam_error *err) {
   *n = rows.n < most ? rows.n : most;
   *out = mem_alloc((*n + 1) * sizeof **out);
   if (!*out) return fail_memory(err, *n * sizeof **out);

@@ -15,16 +15,16 @@ enum {
 };
 
 typedef struct bins_config {
-  int max_bins;                /* 2 to 255, without the one for missing values */
-  int min_rows;                /* of the sample, in a bin */
-  size_t sample;               /* rows that the edges are taken from */
-  uint64_t seed;               /* of the sample */
-  const uint8_t *categorical;  /* (n_features) 1: numbers of categories; NULL: none are */
+  int max_bins;               /* 2 to 255, without the one for missing values */
+  int min_rows;               /* of the sample, in a bin */
+  size_t sample;              /* rows that the edges are taken from */
+  uint64_t seed;              /* of the sample */
+  const uint8_t *categorical; /* (n_features) 1: numbers of categories; NULL: none are */
 } bins_config;
 bins_config bins_config_default(void); /* as LightGBM: 255, 3, 200000 */
 
 typedef struct bin_feature {
-  int n_bins;        /* codes 0 to n_bins - 1; 0 or 1: nothing to split */
+  int n_bins; /* codes 0 to n_bins - 1; 0 or 1: nothing to split */
   bool categorical;
   bool has_missing;  /* among the rows that the edges come from */
   float *edge;       /* numbers: (n_bins) row x is in the first bin with x <= edge; last is inf */
@@ -46,7 +46,8 @@ garam_status bins_new(bins **out, const dataset *d, row_set rows, const bins_con
 void bins_free(bins *b); /* NULL is fine */
 
 size_t bins_blocks(const bins *b);
-size_t bins_block_width(const bins *b, size_t block); /* features rounded up to 4; 16 but the last */
+size_t bins_block_width(const bins *b,
+                        size_t block); /* features rounded up to 4; 16 but the last */
 const uint8_t *bins_block(const bins *b, size_t block);
 
 uint8_t bins_code(const bin_feature *f, float x);

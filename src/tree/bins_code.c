@@ -79,7 +79,8 @@ static void encode_rows(void *context, size_t begin, size_t end) {
       size_t wide = bins_block_width(b, block), first = block * BINS_BLOCK;
       uint8_t *to = b->rows + first * b->n_rows + row * wide;
       for (size_t k = 0; k < wide; k++) {
-        const uint8_t *column = first + k < width ? b->columns + (first + k) * b->stride + row : NULL;
+        const uint8_t *column =
+            first + k < width ? b->columns + (first + k) * b->stride + row : NULL;
         for (size_t i = 0; i < n; i++) to[i * wide + k] = column ? column[i] : 0;
       }
     }

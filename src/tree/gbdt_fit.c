@@ -64,8 +64,7 @@ static garam_status weigh(boosting *b, garam_error *err) {
     if (d->y[i] >= 0 && of_class[d->y[i]] > 0)
       b->weight[i] *= (float)(total / (d->n_classes * of_class[d->y[i]]));
   mem_free(of_class);
-  if (!(total > 0))
-    return fail(err, GARAM_INVALID, "the weights of the training rows sum to zero");
+  if (!(total > 0)) return fail(err, GARAM_INVALID, "the weights of the training rows sum to zero");
   return GARAM_OK;
 }
 
@@ -172,10 +171,9 @@ static void add_leaves(void *context, size_t begin, size_t end) {
 /* One tree for output k of this round. */
 static garam_status grow_output(boosting *b, size_t k, double shrinkage, garam_error *err) {
   size_t n = b->d->n_rows;
-  const grown *t = grower_grow(b->grower, b->gh + 2 * k * n,
-                               (row_set){b->sample.in, b->sample.n_in},
-                               (row_set){b->sample.out, b->sample.n_out},
-                               (uint64_t)b->round * b->k + k);
+  const grown *t =
+      grower_grow(b->grower, b->gh + 2 * k * n, (row_set){b->sample.in, b->sample.n_in},
+                  (row_set){b->sample.out, b->sample.n_out}, (uint64_t)b->round * b->k + k);
   if (t->n_splits == 0) return GARAM_OK; /* nothing was found: nothing is added */
   adding a = {t, b->score + k * n, shrinkage};
   size_t leaves = t->n_splits + 1;
@@ -196,8 +194,11 @@ static garam_status boost_round(boosting *b, garam_error *err) {
 /* After a round: losses, the caller, and whether to go on. */
 static bool say_round(boosting *b) {
   const gbdt_config *c = b->config;
-  fit_epoch e = {.epoch = b->round, .n_epochs = c->rounds, .valid_loss = NAN,
-                 .valid_accuracy = NAN, .learning_rate = c->learning_rate};
+  fit_epoch e = {.epoch = b->round,
+                 .n_epochs = c->rounds,
+                 .valid_loss = NAN,
+                 .valid_accuracy = NAN,
+                 .learning_rate = c->learning_rate};
   int at = b->round - 1;
   e.train_loss = loss_mean(&b->loss, b->score, b->train, false, &e.train_accuracy);
   if (b->valid.n > 0)
@@ -237,8 +238,15 @@ static garam_status run(boosting *b, garam_error *err) {
 garam_status gbdt_fit(learner *l, const dataset *d, row_set train, row_set valid,
                       const fit_context *fit, fit_summary *summary, garam_error *err) {
   gbdt *m = (gbdt *)l;
-  boosting b = {.m = m, .config = &m->config, .d = d, .train = train, .valid = valid, .fit = fit,
-                .seed = fit ? fit->seed : 0, .k = m->n_outputs, .begun = clock_monotonic_ns()};
+  boosting b = {.m = m,
+                .config = &m->config,
+                .d = d,
+                .train = train,
+                .valid = valid,
+                .fit = fit,
+                .seed = fit ? fit->seed : 0,
+                .k = m->n_outputs,
+                .begun = clock_monotonic_ns()};
   garam_status status;
   *summary = (fit_summary){0};
   if (train.n == 0) return fail(err, GARAM_INVALID, "gbdt: no rows to train on");

@@ -41,7 +41,7 @@ typedef struct gbdt_sample {
   row_set train, valid;
   uint32_t *in, *out; /* storage (train + valid each) */
   size_t n_in, n_out;
-  float *size;          /* (train) of gradients, for goss */
+  float *size; /* (train) of gradients, for goss */
 } gbdt_sample;
 garam_status gbdt_sample_init(gbdt_sample *s, const gbdt_config *c, uint64_t seed, row_set train,
                               row_set valid, garam_error *err);

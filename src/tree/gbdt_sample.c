@@ -107,8 +107,8 @@ static void goss(gbdt_sample *s, uint64_t round, float *gh, size_t n_rows, size_
     if (size[i] == least && equal > 0) large = true, equal--;
     bool take = large;
     if (!large) {
-      take = taken < other &&
-             (uint64_t)rng_u32(&r) * (rest - seen) < (uint64_t)(other - taken) << 32;
+      take = taken < other && (uint64_t)rng_u32(&r) * (rest - seen) < (uint64_t)(other - taken)
+                                                                          << 32;
       seen++;
       taken += take;
       for (size_t k = 0; take && k < n_outputs; k++) {

@@ -48,8 +48,12 @@ struct grower {
 grow_config grow_config_default(void) {
   return (grow_config){
       .leaves = 31,
-      .rules = {.min_hessian = 1e-3, .min_rows = 20, .category_smooth = 10, .category_l2 = 10,
-                .max_categories = 32, .one_hot_categories = 4},
+      .rules = {.min_hessian = 1e-3,
+                .min_rows = 20,
+                .category_smooth = 10,
+                .category_l2 = 10,
+                .max_categories = 32,
+                .one_hot_categories = 4},
       .tree_features = 1,
       .node_features = 1,
   };
@@ -135,7 +139,8 @@ garam_status grower_new(grower **out, const bins *b, const grow_config *config, 
     return status;
   }
   for (size_t j = 0; j < b->n_features; j++)
-    if (b->features[j].n_bins + b->features[j].has_missing > 1) g->usable[g->n_usable++] = (uint32_t)j;
+    if (b->features[j].n_bins + b->features[j].has_missing > 1)
+      g->usable[g->n_usable++] = (uint32_t)j;
   draw_dither(g);
   *out = g;
   return GARAM_OK;
@@ -247,8 +252,12 @@ static void search_leaf(grower *g, size_t at, uint64_t node) {
   if (l->histogram < 0) return;
   size_t n = choose_leaf_features(g, at, node);
   searching s = {.g = g, .h = g->pool + (size_t)l->histogram * g->words, .node = node};
-  s.leaf = (split_leaf){.total = l->total, .n_rows = l->n_in, .unit = g->unit, .lower = l->lower,
-                        .upper = l->upper, .value = l->value};
+  s.leaf = (split_leaf){.total = l->total,
+                        .n_rows = l->n_in,
+                        .unit = g->unit,
+                        .lower = l->lower,
+                        .upper = l->upper,
+                        .value = l->value};
   split_rules stricter;
   (void)r;
   (void)stricter;
@@ -367,19 +376,23 @@ static void bound_children(const grower *g, leaf *a, leaf *b, const split *s) {
 static bool split_leaf_at(grower *g, size_t at, size_t n) {
   leaf *a = &g->leaves[at], *b = &g->leaves[n];
   const split s = a->best;
-  size_t left = partition_rows(g->in + a->in, a->n_in, g->b, s.feature, s.left_codes,
-                               g->scratch_rows);
+  size_t left =
+      partition_rows(g->in + a->in, a->n_in, g->b, s.feature, s.left_codes, g->scratch_rows);
   double least = fmax(1, g->config.rules.min_rows);
   if ((double)left < least || (double)(a->n_in - left) < least) return false;
-  size_t left_out = partition_rows(g->out + a->out, a->n_out, g->b, s.feature, s.left_codes,
-                                   g->scratch_rows);
+  size_t left_out =
+      partition_rows(g->out + a->out, a->n_out, g->b, s.feature, s.left_codes, g->scratch_rows);
   int node = (int)(n - 1);
-  g->result.splits[node] = (grown_split){
-      .feature = s.feature, .code = s.code, .categorical = s.categorical,
-      .missing_left = s.missing_left, .any_missing = g->b->features[s.feature].has_missing,
-      .gain = s.gain + g->config.rules.min_gain,
-      .hessian = packed_hessian(a->total) * g->unit.hessian, .n_rows = a->n_in,
-      .left = ~(int32_t)at, .right = ~(int32_t)n};
+  g->result.splits[node] = (grown_split){.feature = s.feature,
+                                         .code = s.code,
+                                         .categorical = s.categorical,
+                                         .missing_left = s.missing_left,
+                                         .any_missing = g->b->features[s.feature].has_missing,
+                                         .gain = s.gain + g->config.rules.min_gain,
+                                         .hessian = packed_hessian(a->total) * g->unit.hessian,
+                                         .n_rows = a->n_in,
+                                         .left = ~(int32_t)at,
+                                         .right = ~(int32_t)n};
   memcpy(g->result.splits[node].left_codes, s.left_codes, sizeof s.left_codes);
   if (a->parent >= 0) {
     grown_split *up = &g->result.splits[a->parent];
@@ -440,8 +453,11 @@ static void refit_leaves(void *context, size_t begin, size_t end) {
   for (size_t i = begin; i < end; i++) {
     const leaf *l = &g->leaves[i];
     grown_leaf *out = &g->result.leaves[i];
-    *out = (grown_leaf){.lower = l->lower, .upper = l->upper, .depth = l->depth,
-                        .in = {g->in + l->in, l->n_in}, .out = {g->out + l->out, l->n_out}};
+    *out = (grown_leaf){.lower = l->lower,
+                        .upper = l->upper,
+                        .depth = l->depth,
+                        .in = {g->in + l->in, l->n_in},
+                        .out = {g->out + l->out, l->n_out}};
     sum_leaf(out, x->gh, out->in.rows, out->in.n);
     out->value = split_value(out->gradient, out->hessian, (double)l->n_in, l->value, l->lower,
                              l->upper, &g->config.rules);
@@ -456,9 +472,13 @@ static void start(grower *g, const float *gh, row_set in, row_set out) {
   for (size_t i = g->n_pool; i-- > 0;) g->free_list[g->n_free++] = (int)i;
   choose_tree_features(g);
   leaf *root = &g->leaves[0];
-  *root = (leaf){.n_in = (uint32_t)in.n, .n_out = (uint32_t)out.n, .histogram = -1, .parent = -1,
-                 .lower = -INFINITY, .upper = INFINITY};
-  root->total = histogram_total(in, g->q);
+  *root = (leaf){.n_in = (uint32_t)in.n,
+                 .n_out = (uint32_t)out.n,
+                 .histogram = -1,
+                 .parent = -1,
+                 .lower = -INFINITY,
+                 .upper = INFINITY};
+  root->total = histogram_row_sum(in, g->q);
   if (g->used) memset(g->used, 0, g->b->n_features);
   root->value = value_of(g, root);
   if (g->n_usable == 0 || !can_split(g, root)) return;

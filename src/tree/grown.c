@@ -38,9 +38,13 @@ garam_status grown_build(const grown *t, const bins *b, trees_builder *to, size_
     const grown_split *s = &t->splits[i];
     const bin_feature *f = &b->features[s->feature];
     uint32_t *words = NULL;
-    trees_split one = {.feature = s->feature, .left = s->left, .right = s->right,
-                       .missing = TREES_MISSING_NAN, .default_left = s->missing_left,
-                       .gain = (float)s->gain, .cover = s->n_rows};
+    trees_split one = {.feature = s->feature,
+                       .left = s->left,
+                       .right = s->right,
+                       .missing = TREES_MISSING_NAN,
+                       .default_left = s->missing_left,
+                       .gain = (float)s->gain,
+                       .cover = s->n_rows};
     if (s->categorical) TRY(category_bits(&words, &one.n_words, s, f, err));
     else one.threshold = bins_threshold(f, s->code);
     one.categories = words;

@@ -99,8 +99,13 @@ quantum histogram_quantise(int32_t *q, const float *gh, const uint16_t *dither, 
   }
   double sg = scale_for(all.gradient, all.gradients, rows.n);
   double sh = all.constant ? 1 : scale_for(all.hessian, all.hessians, rows.n);
-  quantising y = {.q = q, .gh = gh, .dither = dither, .rows = rows, .gradient = (float)sg,
-                  .hessian = (float)sh, .constant = all.constant,
+  quantising y = {.q = q,
+                  .gh = gh,
+                  .dither = dither,
+                  .rows = rows,
+                  .gradient = (float)sg,
+                  .hessian = (float)sh,
+                  .constant = all.constant,
                   .moved = (uint16_t)(round * 40503u)}; /* 2^16 / golden ratio */
   thread_for(rows.n, SHARD, quantise_rows, &y);
   return (quantum){1 / sg, 1 / sh, all.constant};
@@ -155,8 +160,7 @@ size_t histogram_words(const bins *b) {
 static void clear_blocks(packed *h, const bins *b, const uint8_t *use) {
   for (size_t k = 0; k < bins_blocks(b); k++)
     if (!use || use[k])
-      memset(h + k * BINS_BLOCK * BINS_CODES, 0,
-             bins_block_width(b, k) * BINS_CODES * sizeof *h);
+      memset(h + k * BINS_BLOCK * BINS_CODES, 0, bins_block_width(b, k) * BINS_CODES * sizeof *h);
 }
 
 /* Gradients are gathered once for all blocks, a chunk at a time, so that they stay near. */
@@ -212,7 +216,7 @@ WIDE void histogram_subtract(packed *restrict parent, const packed *restrict chi
   for (size_t i = 0; i < words; i++) parent[i] -= child[i];
 }
 
-packed histogram_total(row_set rows, const int32_t *q) {
+packed histogram_row_sum(row_set rows, const int32_t *q) {
   packed sum = 0;
   for (size_t i = 0; i < rows.n; i++) sum += packed_of_row(q[rows.rows[i]]);
   return sum;

@@ -43,6 +43,6 @@ void histogram_build(packed *h, const bins *b, row_set rows, const int32_t *q, p
                      const uint8_t *use);
 /* parent -= child */
 void histogram_subtract(packed *parent, const packed *child, size_t words);
-packed histogram_total(row_set rows, const int32_t *q);
+packed histogram_row_sum(row_set rows, const int32_t *q);
 
 #endif

@@ -8,11 +8,11 @@
 #include <math.h>
 #include <string.h>
 
-const loss_ops *const loss_registry[] = {&loss_squared,  &loss_huber,      &loss_quantile,
-                                         &loss_poisson,  &loss_logistic,   &loss_softmax,
-                                         &loss_custom, NULL};
-const char *const loss_names[] = {"auto",     "squared", "huber",      "quantile", "poisson",
-                                  "logistic", "softmax", "custom",   NULL};
+const loss_ops *const loss_registry[] = {
+    &loss_squared,  &loss_huber,   &loss_quantile, &loss_poisson,
+    &loss_logistic, &loss_softmax, &loss_custom,   NULL};
+const char *const loss_names[] = {"auto",     "squared", "huber",  "quantile", "poisson",
+                                  "logistic", "softmax", "custom", NULL};
 
 garam_status loss_choose(const loss_ops **out, const char *name, task kind, garam_error *err) {
   static const char *const usual[] = {"softmax", "logistic", "squared", "lambdarank"};
@@ -114,8 +114,8 @@ static void walk_shards(void *context, size_t begin, size_t end) {
   walk *w = context;
   size_t k = w->l->n_outputs;
   float *room = w->l->room + (size_t)thread_index() * w->l->room_size;
-  loss_tile t = {.score = room, .gradient = room + k * LOSS_TILE,
-                 .hessian = room + 2 * k * LOSS_TILE};
+  loss_tile t = {
+      .score = room, .gradient = room + k * LOSS_TILE, .hessian = room + 2 * k * LOSS_TILE};
   for (size_t s = begin; s < end; s++) {
     size_t from = s * w->shard, to = from + w->shard < w->rows.n ? from + w->shard : w->rows.n;
     w->loss[s] = w->weight[s] = w->hits[s] = w->count[s] = 0;

@@ -33,7 +33,7 @@ typedef struct loss {
   const dataset *d;
   const float *weight; /* (n_rows) or NULL: of rows, times those of classes */
   size_t n_outputs;
-  float *room;             /* tiles of each thread */
+  float *room; /* tiles of each thread */
   size_t room_size;
   void *state; /* lambdarank's */
 } loss;
@@ -43,9 +43,9 @@ typedef struct loss_tile {
   const uint32_t *rows;
   size_t n;
   float target[LOSS_TILE], weight[LOSS_TILE];
-  float *score;             /* (K, LOSS_TILE) */
+  float *score;              /* (K, LOSS_TILE) */
   float *gradient, *hessian; /* (K, LOSS_TILE) */
-  float loss[LOSS_TILE];    /* of each row, without its weight */
+  float loss[LOSS_TILE];     /* of each row, without its weight */
 } loss_tile;
 
 struct loss_ops {

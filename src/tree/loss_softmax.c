@@ -39,8 +39,8 @@ static void gradients(const loss *l, loss_tile *t) {
   exponentials(t->gradient, sum, most, t->score, k);
   float factor = (float)k / (float)(k - 1);
   for (size_t c = 0; c < k; c++)
-    gradients_of(t->gradient + c * LOSS_TILE, t->hessian + c * LOSS_TILE, sum, t->target,
-                 t->weight, (float)c, factor);
+    gradients_of(t->gradient + c * LOSS_TILE, t->hessian + c * LOSS_TILE, sum, t->target, t->weight,
+                 (float)c, factor);
 }
 
 static void losses(const loss *l, loss_tile *t) {

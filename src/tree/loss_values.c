@@ -153,8 +153,7 @@ static void poisson_gradients(const loss *l, loss_tile *t) {
 
 static void poisson_losses(const loss *l, loss_tile *t) {
   (void)l;
-  for (size_t i = 0; i < t->n; i++)
-    t->loss[i] = fast_exp(t->score[i]) - t->target[i] * t->score[i];
+  for (size_t i = 0; i < t->n; i++) t->loss[i] = fast_exp(t->score[i]) - t->target[i] * t->score[i];
 }
 
 static double poisson_base(const loss *l, row_set rows, size_t k) {
@@ -174,8 +173,8 @@ const loss_ops loss_poisson = {
 /* ---- the host's ---------------------------------------------------------------------------- */
 
 static void custom_gradients(const loss *l, loss_tile *t) {
-  l->settings.custom(l->settings.custom_context, t->target, t->score, t->n, t->gradient,
-                     t->hessian, NULL);
+  l->settings.custom(l->settings.custom_context, t->target, t->score, t->n, t->gradient, t->hessian,
+                     NULL);
   for (size_t i = 0; i < t->n; i++) {
     t->gradient[i] *= t->weight[i];
     t->hessian[i] *= t->weight[i];
@@ -183,8 +182,8 @@ static void custom_gradients(const loss *l, loss_tile *t) {
 }
 
 static void custom_losses(const loss *l, loss_tile *t) {
-  l->settings.custom(l->settings.custom_context, t->target, t->score, t->n, t->gradient,
-                     t->hessian, t->loss);
+  l->settings.custom(l->settings.custom_context, t->target, t->score, t->n, t->gradient, t->hessian,
+                     t->loss);
 }
 
 const loss_ops loss_custom = {

@@ -87,7 +87,7 @@ size_t partition_rows(uint32_t *rows, size_t n, const bins *b, size_t feature,
   size_t n_left[MOST], parts = (size_t)thread_count();
   if (parts > n / WORTH_A_THREAD) parts = n / WORTH_A_THREAD;
   if (parts > MOST) parts = MOST;
-  division d = {rows, other, n, parts > 1 ? parts : 1, b->columns + feature * b->stride,
+  division d = {rows,       other,  n,    parts > 1 ? parts : 1, b->columns + feature * b->stride,
                 left_codes, n_left, false};
 #ifdef HAVE_WIDE_PARTITION
   d.wide = has_wide() && b->n_rows < INT32_MAX; /* gathers take signed indices */

@@ -177,8 +177,12 @@ static void search_numbers(split *best, scan *x, const packed *h, const bin_feat
   c.code += (to - c.code) / 2;
   if (missing == 0)
     c.missing_left = packed_hessian(c.left) > packed_hessian(x->leaf->total - c.left);
-  *best = (split){.gain = c.gain, .feature = feature, .code = c.code,
-                  .missing_left = c.missing_left, .left = c.left, .left_value = c.left_value,
+  *best = (split){.gain = c.gain,
+                  .feature = feature,
+                  .code = c.code,
+                  .missing_left = c.missing_left,
+                  .left = c.left,
+                  .left_value = c.left_value,
                   .right_value = c.right_value};
   for (int b = 0; b <= c.code; b++) best->left_codes[b >> 5] |= 1u << (b & 31);
   if (c.missing_left) best->left_codes[BINS_MISSING >> 5] |= 1u << (BINS_MISSING & 31);
@@ -195,8 +199,8 @@ static void sort_groups(group *g, int n) {
   for (int i = 1; i < n; i++) {
     group x = g[i];
     int j = i;
-    for (; j > 0 && (g[j - 1].ratio > x.ratio ||
-                     (g[j - 1].ratio == x.ratio && g[j - 1].code > x.code));
+    for (; j > 0 &&
+           (g[j - 1].ratio > x.ratio || (g[j - 1].ratio == x.ratio && g[j - 1].code > x.code));
          j--)
       g[j] = g[j - 1];
     g[j] = x;
@@ -206,8 +210,12 @@ static void sort_groups(group *g, int n) {
 static void take_categories(split *best, const scan *x, uint32_t feature, packed left, double gain,
                             double wl, double wr, const uint32_t *codes) {
   (void)x;
-  *best = (split){.gain = gain, .feature = feature, .categorical = true, .left = left,
-                  .left_value = wl, .right_value = wr};
+  *best = (split){.gain = gain,
+                  .feature = feature,
+                  .categorical = true,
+                  .left = left,
+                  .left_value = wl,
+                  .right_value = wr};
   memcpy(best->left_codes, codes, sizeof best->left_codes);
 }
 
@@ -234,8 +242,8 @@ static void search_categories(split *best, scan *x, const packed *h, const bin_f
   for (int b = 0; b < f->n_bins; b++) {
     double hessian = packed_hessian(h[b]) * u->hessian;
     if (packed_hessian(h[b]) * x->rows_per_hessian < x->rules->category_smooth) continue;
-    groups[n++] = (group){packed_gradient(h[b]) * u->gradient /
-                              (hessian + x->rules->category_smooth), b};
+    groups[n++] =
+        (group){packed_gradient(h[b]) * u->gradient / (hessian + x->rules->category_smooth), b};
   }
   sort_groups(groups, n);
   int most = n / 2 + 1 < x->rules->max_categories ? n / 2 + 1 : x->rules->max_categories;

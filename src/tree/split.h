@@ -7,7 +7,7 @@
 typedef struct split {
   double gain; /* what is gained beyond --min-gain; 0: no split */
   uint32_t feature;
-  int code;          /* numbers: codes up to it go left */
+  int code; /* numbers: codes up to it go left */
   bool categorical, missing_left;
   uint32_t left_codes[BINS_CODES / 32]; /* bit by code: goes left; the missing one too */
   packed left;                          /* sums of what goes left */
@@ -16,14 +16,14 @@ typedef struct split {
 
 typedef struct split_rules {
   double l1, l2, min_gain, min_hessian;
-  double min_rows;         /* in a child; rows are reckoned from hessians, as LightGBM does */
-  double max_output;       /* of a leaf; 0: any */
-  double path_smooth;      /* rows that pull a leaf to its parent's value; 0: none */
-  double category_smooth;  /* hessian added to a category's before sorting */
-  double category_l2;      /* more l2 where several categories go one way */
-  int max_categories;      /* that go left */
-  int one_hot_categories;  /* up to so many: one against the others */
-  const int8_t *monotone;  /* (n_features) -1, 0, 1; NULL: none */
+  double min_rows;        /* in a child; rows are reckoned from hessians, as LightGBM does */
+  double max_output;      /* of a leaf; 0: any */
+  double path_smooth;     /* rows that pull a leaf to its parent's value; 0: none */
+  double category_smooth; /* hessian added to a category's before sorting */
+  double category_l2;     /* more l2 where several categories go one way */
+  int max_categories;     /* that go left */
+  int one_hot_categories; /* up to so many: one against the others */
+  const int8_t *monotone; /* (n_features) -1, 0, 1; NULL: none */
 } split_rules;
 
 typedef struct split_leaf {

@@ -1,0 +1,326 @@
+/* The learner `gbdt`: it learns what can be learned, gives the same bytes for any number of
+ * threads, keeps its constraints, and lives in packages. */
+#include "tree/gbdt.h"
+
+#include "base/mem.h"
+#include "base/rng.h"
+#include "base/thread.h"
+#include "tests/failing_allocator.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+enum { F = 6 };
+
+/* A step, a slope, a category and noise; feature 4 is often missing where the target is high. */
+static double truth(const float *x) {
+  double z = x[0] > 0.3f ? 1 : -1;
+  z += 0.8 * (double)x[1];
+  z += (int)x[3] % 3 == 0 ? 1.5 : -0.5;
+  return z;
+}
+
+static dataset *make(size_t n, task kind, int classes, uint64_t seed) {
+  dataset *d;
+  garam_error err;
+  rng r;
+  rng_init(&r, seed, RNG_TEST, 0);
+  if (dataset_new(&d, kind, n, F, classes, &err) != GARAM_OK) fail_msg("%s", err.message);
+  for (size_t i = 0; i < n; i++) {
+    float *x = d->x + i * F;
+    for (int j = 0; j < F; j++) x[j] = (float)rng_normal(&r);
+    x[3] = (float)rng_below(&r, 12);
+    double z = truth(x) + 0.3 * rng_normal(&r);
+    if (rng_uniform(&r) < (z > 0.5 ? 0.8 : 0.1)) x[4] = NAN;
+    d->value[i] = (float)z;
+    if (classes == 2) d->y[i] = z > 0;
+    if (classes == 3) d->y[i] = z < -0.7 ? 0 : z > 0.7 ? 2 : 1;
+  }
+  return d;
+}
+
+static row_set range(uint32_t from, uint32_t to) {
+  uint32_t *rows = malloc((to - from + 1) * sizeof *rows);
+  for (uint32_t i = from; i < to; i++) rows[i - from] = i;
+  return (row_set){rows, to - from};
+}
+static void drop(row_set s) {
+  free((void *)(uintptr_t)s.rows);
+}
+
+static gbdt_config config_of(const char *settings) {
+  gbdt_config c;
+  garam_error err = {0};
+  char text[512];
+  opt_defaults(gbdt_options, GBDT_N_OPTIONS, &c);
+  snprintf(text, sizeof text, "%s", settings);
+  for (char *at = strtok(text, " "); at; at = strtok(NULL, " ")) {
+    char *equals = strchr(at, '=');
+    *equals = 0;
+    const opt_row *row = opt_find(gbdt_options, GBDT_N_OPTIONS, at);
+    if (!row) fail_msg("no option %s", at);
+    if (opt_set_text(row, &c, equals + 1, &err) != GARAM_OK) fail_msg("%s", err.message);
+  }
+  return c;
+}
+
+static learner *fit(const dataset *d, row_set train, row_set valid, const char *settings,
+                    fit_summary *summary) {
+  learner *l;
+  garam_error err = {0};
+  gbdt_config c = config_of(settings);
+  learner_shape shape = {d->task, d->n_features, d->n_classes};
+  fit_summary own;
+  if (gbdt_ops.create(&l, &c, &shape, &err) != GARAM_OK) fail_msg("%s", err.message);
+  if (gbdt_ops.fit(l, d, train, valid, NULL, summary ? summary : &own, &err) != GARAM_OK)
+    fail_msg("%s: %s", settings, err.message);
+  if (!summary) fit_summary_deinit(&own);
+  return l;
+}
+
+/* Log loss or squared error of the rows. */
+static double score(learner *l, const dataset *d, row_set rows) {
+  size_t k = d->task == TASK_REGRESSION ? 1 : (size_t)d->n_classes;
+  float *out = malloc(k * sizeof *out);
+  double sum = 0;
+  for (size_t i = 0; i < rows.n; i++) {
+    size_t row = rows.rows[i];
+    assert_int_equal(gbdt_ops.predict(l, d->x + row * F, NULL, 1, out, NULL), GARAM_OK);
+    if (d->task == TASK_REGRESSION) {
+      double e = (double)out[0] - (double)d->value[row];
+      sum += e * e;
+      continue;
+    }
+    double all = 0;
+    for (size_t c = 0; c < k; c++) all += exp((double)out[c]);
+    sum += log(all) - (double)out[d->y[row]];
+  }
+  free(out);
+  return sum / (double)rows.n;
+}
+
+static void expect_below(double value, double most, const char *what) {
+  if (!(value < most)) fail_msg("%s: %g, expected less than %g", what, value, most);
+}
+
+/* ---- it learns --------------------------------------------------------------------------------
+ */
+
+static const struct {
+  task kind;
+  int classes;
+  const char *settings;
+  double most; /* loss on fresh rows */
+} learned[] = {
+    {TASK_REGRESSION, 0, "rounds=150", 0.16},
+    {TASK_REGRESSION, 0, "rounds=150 categorical=3", 0.15},
+    {TASK_REGRESSION, 0, "rounds=150 growth=depth max-depth=5", 0.17},
+    {TASK_REGRESSION, 0, "rounds=150 sampling=goss", 0.18},
+    {TASK_REGRESSION, 0, "rounds=150 bagging-fraction=0.6 feature-fraction=0.8", 0.18},
+    {TASK_REGRESSION, 0, "rounds=150 loss=huber alpha=0.5", 0.18},
+    {TASK_REGRESSION, 0, "rounds=300 extra-trees=1", 0.25},
+    {TASK_REGRESSION, 0, "rounds=150 node-fraction=0.5 path-smooth=2", 0.20},
+    {TASK_REGRESSION, 0, "rounds=150 l1=1 l2=5 max-output=1", 0.17},
+    {TASK_BINARY, 2, "rounds=100", 0.25},
+    {TASK_BINARY, 2, "rounds=100 bins=15", 0.30},
+    {TASK_CLASSIFICATION, 3, "rounds=80", 0.45},
+};
+
+static void test_learns(void **state) {
+  (void)state;
+  for (size_t i = 0; i < sizeof learned / sizeof learned[0]; i++) {
+    dataset *d = make(4000, learned[i].kind, learned[i].classes, 3);
+    char **names = calloc(F, sizeof *names);
+    d->feature_names = names;
+    for (int j = 0; j < F; j++) names[j] = mem_format("%d", j);
+    row_set train = range(0, 2000), valid = range(2000, 3000), test = range(3000, 4000);
+    fit_summary s;
+    learner *l = fit(d, train, valid, learned[i].settings, &s);
+    expect_below(score(l, d, test), learned[i].most, learned[i].settings);
+    /* What it says of the validation rows is what its trees say: bins and thresholds agree. */
+    double said = s.valid_loss[s.best_epoch - 1], is = score(l, d, valid);
+    if (!strstr(learned[i].settings, "huber") && fabs(said - is) > 1e-5)
+      fail_msg("%s: %.9g is said of the validation rows, %.9g is so", learned[i].settings, said,
+               is);
+    fit_summary_deinit(&s);
+    gbdt_ops.destroy(l);
+    for (int j = 0; j < F; j++) mem_free(names[j]);
+    free(names);
+    d->feature_names = NULL;
+    dataset_free(d);
+    drop(train);
+    drop(valid);
+    drop(test);
+  }
+}
+
+/* Half of what is foretold lies below the median, nine tenths below the ninth decile. */
+static void test_quantiles(void **state) {
+  (void)state;
+  dataset *d = make(6000, TASK_REGRESSION, 0, 5);
+  row_set train = range(0, 4000), test = range(4000, 6000);
+  static const double alphas[] = {0.1, 0.5, 0.9};
+  for (int i = 0; i < 3; i++) {
+    char text[80];
+    snprintf(text, sizeof text, "rounds=100 loss=quantile alpha=%g", alphas[i]);
+    learner *l = fit(d, train, (row_set){0}, text, NULL);
+    size_t below = 0;
+    for (size_t j = 0; j < test.n; j++) {
+      float out;
+      gbdt_ops.predict(l, d->x + test.rows[j] * (size_t)F, NULL, 1, &out, NULL);
+      below += d->value[test.rows[j]] <= out;
+    }
+    double share = (double)below / (double)test.n;
+    if (fabs(share - alphas[i]) > 0.05) fail_msg("quantile %g covers %g", alphas[i], share);
+    gbdt_ops.destroy(l);
+  }
+  dataset_free(d);
+  drop(train);
+  drop(test);
+}
+
+/* ---- the same bytes ---------------------------------------------------------------------------
+ */
+
+static void expect_same(const trees *a, const trees *b, const char *what) {
+  bool same = a->n_trees == b->n_trees && a->n_splits == b->n_splits && a->n_leaves == b->n_leaves;
+  same = same && memcmp(a->feature, b->feature, a->n_splits * sizeof *a->feature) == 0;
+  same = same && memcmp(a->threshold, b->threshold, a->n_splits * sizeof *a->threshold) == 0;
+  same = same && memcmp(a->gain, b->gain, a->n_splits * sizeof *a->gain) == 0;
+  same = same && memcmp(a->flags, b->flags, a->n_splits) == 0;
+  same = same && memcmp(a->left, b->left, a->n_splits * sizeof *a->left) == 0;
+  same = same && memcmp(a->value, b->value, a->n_leaves * sizeof *a->value) == 0;
+  if (!same) fail_msg("%s: the trees differ", what);
+}
+
+static const char *const alike[] = {"rounds=8",
+                                    "rounds=8 leaves=200 min-rows=5",
+                                    "rounds=8 bagging-fraction=0.5 feature-fraction=0.6",
+                                    "rounds=8 sampling=goss learning-rate=0.9",
+                                    "rounds=6 growth=depth node-fraction=0.5",
+                                    "rounds=6 extra-trees=1",
+                                    "rounds=6 histogram-memory=1M leaves=500 min-rows=2"};
+
+static void test_threads(void **state) {
+  (void)state;
+  dataset *d = make(60000, TASK_BINARY, 2, 9);
+  row_set train = range(0, 50000), valid = range(50000, 60000);
+  for (size_t i = 0; i < sizeof alike / sizeof alike[0]; i++) {
+    thread_set_count(1);
+    learner *one = fit(d, train, valid, alike[i], NULL);
+    for (int n = 2; n <= 4; n += 2) {
+      thread_set_count(n);
+      learner *many = fit(d, train, valid, alike[i], NULL);
+      expect_same(gbdt_trees(one), gbdt_trees(many), alike[i]);
+      gbdt_ops.destroy(many);
+    }
+    gbdt_ops.destroy(one);
+  }
+  thread_set_count(1);
+  /* Room for histograms changes what is built again, not what comes out. */
+  learner *much = fit(d, train, valid, "rounds=3 leaves=600 min-rows=2", NULL);
+  learner *little =
+      fit(d, train, valid, "rounds=3 leaves=600 min-rows=2 histogram-memory=1M", NULL);
+  expect_same(gbdt_trees(much), gbdt_trees(little), "histogram-memory");
+  gbdt_ops.destroy(much);
+  gbdt_ops.destroy(little);
+  dataset_free(d);
+  drop(train);
+  drop(valid);
+}
+
+/* ---- packages ----------------------------------------------------------------------------------
+ */
+
+static void test_package(void **state) {
+  (void)state;
+  dataset *d = make(1500, TASK_CLASSIFICATION, 3, 4);
+  row_set train = range(0, 1500);
+  learner *l = fit(d, train, (row_set){0}, "rounds=10", NULL), *back;
+  package_writer *w;
+  package_reader *r;
+  garam_error err = {0};
+  char path[64];
+  snprintf(path, sizeof path, "/tmp/gbdt_test_%d.safetensors", (int)getpid());
+  assert_int_equal(package_writer_new(&w, &err), GARAM_OK);
+  assert_int_equal(gbdt_ops.save(l, w, "learner.", &err), GARAM_OK);
+  assert_int_equal(package_write(w, path, &err), GARAM_OK);
+  package_writer_free(w);
+  assert_int_equal(package_open(&r, path, &err), GARAM_OK);
+  gbdt_config c = config_of("rounds=10");
+  learner_shape shape = {d->task, F, 3};
+  if (gbdt_ops.load(&back, &c, &shape, r, "learner.", &err) != GARAM_OK)
+    fail_msg("%s", err.message);
+  expect_same(gbdt_trees(l), gbdt_trees(back), "package");
+  package_close(r);
+  unlink(path);
+  gbdt_ops.destroy(l);
+  gbdt_ops.destroy(back);
+  dataset_free(d);
+  drop(train);
+}
+
+/* ---- constraints --------------------------------------------------------------------------------
+ */
+
+static void test_rows_in_leaves(void **state) {
+  (void)state;
+  dataset *d = make(3000, TASK_BINARY, 2, 6);
+  row_set train = range(0, 3000);
+  learner *l = fit(d, train, (row_set){0}, "rounds=40 min-rows=37 leaves=64", NULL);
+  const trees *t = gbdt_trees(l);
+  double least = INFINITY;
+  for (size_t i = 0; i < t->n_leaves; i++) least = fmin(least, t->leaf_cover[i]);
+  if (least < 37) fail_msg("a leaf has %g rows; --min-rows is 37", least);
+  expect_below(least, 60, "the smallest leaf (is the bound in use?)");
+  gbdt_ops.destroy(l);
+  dataset_free(d);
+  drop(train);
+}
+
+static void test_no_memory(void **state) {
+  (void)state;
+  dataset *d = make(300, TASK_BINARY, 2, 2);
+  row_set train = range(0, 200), valid = range(200, 300);
+  thread_set_count(1);
+  bool done = false;
+  size_t n_failed = 0;
+  for (size_t n = 0; !done && n < 2000; n++) {
+    failing_allocator memory = {.fail_after = n};
+    failing_allocator_use(&memory);
+    gbdt_config c = config_of("rounds=3 leaves=4 categorical=3 monotone=+1 class-weights=balanced");
+    learner_shape shape = {d->task, F, 2};
+    learner *l = NULL;
+    fit_summary s = {0};
+    garam_error err = {0};
+    garam_status status = gbdt_ops.create(&l, &c, &shape, &err);
+    if (status == GARAM_OK) status = gbdt_ops.fit(l, d, train, valid, NULL, &s, &err);
+    if (status == GARAM_OK) done = !memory.failed;
+    else if (status != GARAM_NO_MEMORY) fail_msg("allocation %zu: %s", n, err.message);
+    n_failed += memory.failed;
+    fit_summary_deinit(&s);
+    if (l) gbdt_ops.destroy(l);
+    garam_set_allocator(NULL);
+    assert_int_equal(memory.n_blocks, 0);
+  }
+  assert_true(done && n_failed > 30);
+  dataset_free(d);
+  drop(train);
+  drop(valid);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_learns),         cmocka_unit_test(test_quantiles),
+      cmocka_unit_test(test_threads),        cmocka_unit_test(test_package),
+      cmocka_unit_test(test_rows_in_leaves), cmocka_unit_test(test_no_memory),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
