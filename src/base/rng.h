@@ -19,7 +19,7 @@ typedef enum rng_stream {
   RNG_SPLIT,     /* folds */
   RNG_AUDIT,     /* permutations in leak tests */
   RNG_TEST,
-  RNG_ENSEMBLE, /* seeds of members */
+  RNG_ENSEMBLE,       /* seeds of members */
   RNG_NODE = 1 << 16, /* streams from here on are numbered by graph node */
 } rng_stream;
 

@@ -346,7 +346,7 @@ static void test_dropout(void **state) {
   float *first = malloc(N * sizeof *first);
   memcpy(first, one, N * sizeof *first);
   for (int i = 0; i < N; i++) {
-    assert_true(one[i] == 0 || fabs((double)one[i] - 1 / 0.7) < 1e-6);
+    assert_true(one[i] == 0 || fabs((double)one[i] - 1 / 0.7) < 2e-5);
     kept_one += one[i] != 0;
     kept_both += one[i] != 0 && two[i] != 0;
   }

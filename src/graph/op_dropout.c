@@ -8,8 +8,7 @@ kernel_dropout dropout_key(const op_run *r, const dropout_attr *a) {
                           .seed = r->seed,
                           .stream = a->stream,
                           .step = r->step,
-                          .first =
-                              r->part * kernel_mask_blocks((uint64_t)r->node->outputs[0]->count)};
+                          .first = r->part * (uint64_t)r->node->outputs[0]->count};
 }
 
 static bool dropout_shape(node *n) {

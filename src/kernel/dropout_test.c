@@ -41,11 +41,12 @@ static void masks_are_the_words(void **state) {
         float scale = (float)(65536 / (65536 - dropped));
         uint32_t word[4];
         for (size_t i = 0; i < sizes[s]; i++) {
-          if (i % 8 == 0) {
-            uint64_t at = key->first + i / 8;
+          uint64_t place = key->first + i;
+          if (place % 8 == 0 || i == 0) {
+            uint64_t at = place / 8;
             rng_philox(word, key->seed, key->stream, key->step + (at >> 32 << 40), (uint32_t)at);
           }
-          uint32_t draw = word[i % 8 / 2] >> (i % 2 * 16) & 65535;
+          uint32_t draw = word[place % 8 / 2] >> (place % 2 * 16) & 65535;
           float want = (double)draw < dropped ? 0 : x[i] * scale;
           if (y[i] != want)
             fail_msg("%s, key %zu, %zu items: item %zu is %g, expected %g", k->isa, c, sizes[s], i,
@@ -106,18 +107,21 @@ static void attention_masks_agree(void **state) {
  * too: each draws the words of its place. */
 static void parts_draw_their_words(void **state) {
   (void)state;
-  enum { CUT = 4 * 4099 };
-  static const uint64_t firsts[] = {0, 12345, UINT32_MAX - 4100, UINT64_C(5) << 32};
+  static const size_t cuts[] = {8 * 4099, 4 * 4099, 12345, 1};
+  static const uint64_t firsts[] = {0, 12345, (uint64_t)UINT32_MAX * 8 - 33000, UINT64_C(5) << 35};
   float *x = ones(N), *y = ones(N), *want = ones(N);
   const kernel_table *k;
   for (int level = 0; (k = kernel_table_level(level, sizeof(float))); level++)
     for (size_t c = 0; c < COUNT_OF(firsts); c++) {
       kernel_dropout key = {0.4, 3, 4, 5, firsts[c]};
       k->dropout(want, x, N, &key);
-      k->dropout(y, x, CUT, &key);
-      key.first += CUT / 4;
-      k->dropout(y + CUT, x + CUT, N - CUT, &key);
-      assert_memory_equal(y, want, N * sizeof *y);
+      for (size_t i = 0; i < COUNT_OF(cuts); i++) {
+        key.first = firsts[c];
+        k->dropout(y, x, cuts[i], &key);
+        key.first += cuts[i];
+        k->dropout(y + cuts[i], x + cuts[i], N - cuts[i], &key);
+        assert_memory_equal(y, want, N * sizeof *y);
+      }
     }
   mem_free_aligned(x);
   mem_free_aligned(y);

@@ -91,9 +91,9 @@ typedef struct kernel_dropout {
   uint64_t seed;
   uint32_t stream;
   uint64_t step;
-  uint64_t first; /* block of element 0: where a part of a larger array begins in it */
+  uint64_t first; /* where a part of a larger array begins in it */
 } kernel_dropout;
-static inline uint64_t kernel_mask_blocks(uint64_t n) { /* that n elements take */
+static inline uint64_t kernel_mask_blocks(uint64_t n) { /* that n elements take, from a whole one */
   return (n + KERNEL_MASK_BLOCK - 1) / KERNEL_MASK_BLOCK;
 }
 

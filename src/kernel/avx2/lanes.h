@@ -148,11 +148,11 @@ static inline vi vi_all64(uint64_t x) {
 static inline vi vi_multiply_low(vi a, vi b) {
   return _mm256_mul_epu32(a, b);
 }
-static inline vi vi_swap(vi x) {
-  return _mm256_shuffle_epi32(x, 0xB1);
-}
 static inline vi vi_high(vi x) {
-  return _mm256_srli_epi64(x, 32);
+  return _mm256_shuffle_epi32(x, 0xF5);
+}
+static inline vi vi_pairs(vi low, vi high) {
+  return _mm256_blend_epi32(low, _mm256_slli_epi64(high, 32), 0xAA);
 }
 static inline vi vi_counters(void) {
   return _mm256_setr_epi64x(0, 2, 1, 3);

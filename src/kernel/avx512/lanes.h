@@ -141,11 +141,11 @@ static inline vi vi_all64(uint64_t x) {
 static inline vi vi_multiply_low(vi a, vi b) { /* of the low words, to 64 bits */
   return _mm512_mul_epu32(a, b);
 }
-static inline vi vi_swap(vi x) { /* the words of each pair */
-  return _mm512_shuffle_epi32(x, (_MM_PERM_ENUM)0xB1);
+static inline vi vi_high(vi x) { /* the high word in the low place */
+  return _mm512_shuffle_epi32(x, (_MM_PERM_ENUM)0xF5);
 }
-static inline vi vi_high(vi x) { /* the high word in the low place, and zero */
-  return _mm512_srli_epi64(x, 32);
+static inline vi vi_pairs(vi low, vi high) { /* of their low words */
+  return _mm512_mask_shuffle_epi32(low, 0xAAAA, high, (_MM_PERM_ENUM)0xA0);
 }
 /* Offsets of counters in such an order that pairs_even and pairs_odd of two vectors have the words
  * of the first and of the second half of the counters, in order. */

@@ -58,16 +58,26 @@ static inline size_t round_up(size_t n, size_t multiple) {
   return (n + multiple - 1) / multiple * multiple;
 }
 
-/* What the eight elements of a block draw. Counters past 2^32 go on at far steps. */
-static inline void dropout_draws(uint16_t out[KERNEL_MASK_BLOCK], const kernel_dropout *key,
+/* Counters past 2^32 go on at far steps. */
+static inline void dropout_block(uint16_t out[KERNEL_MASK_BLOCK], const kernel_dropout *key,
                                  uint64_t block) {
   uint32_t word[4];
-  block += key->first;
   rng_philox(word, key->seed, key->stream, key->step + (block >> 32 << 40), (uint32_t)block);
   for (int i = 0; i < 4; i++) {
     out[2 * i] = (uint16_t)word[i];
     out[2 * i + 1] = (uint16_t)(word[i] >> 16);
   }
+}
+
+/* What the eight elements from element 8 block on draw. */
+static inline void dropout_draws(uint16_t out[KERNEL_MASK_BLOCK], const kernel_dropout *key,
+                                 uint64_t block) {
+  uint16_t both[2 * KERNEL_MASK_BLOCK];
+  size_t skip = key->first % KERNEL_MASK_BLOCK;
+  block += key->first / KERNEL_MASK_BLOCK;
+  dropout_block(both, key, block);
+  if (skip) dropout_block(both + KERNEL_MASK_BLOCK, key, block + 1);
+  for (size_t i = 0; i < KERNEL_MASK_BLOCK; i++) out[i] = both[skip + i];
 }
 
 static inline uint16_t dropout_threshold(const kernel_dropout *key) {
