@@ -5,11 +5,19 @@
 #include "base/mem.h"
 #include "base/thread.h"
 #include "kernel/gemm_onednn.h"
+#include "kernel/gemm_tiled.h"
 #include "kernel/ref/shard.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <threads.h>
 
 enum { MAX_SHARDS = 16 };
 
 struct gemm_plan {
+  const char *backend;
+  bool tiled; /* by our own kernels: only `product` is used */
+  tiled_product product;
   gemm_shape shape; /* as asked, defaults filled in, a batch that is one product made one */
   gemm_shape inner; /* what a product computes: of one shard, without what `finish` does */
   const kernel_table *kernels;
@@ -48,8 +56,9 @@ static garam_status shape_complete(gemm_shape *s, garam_error *err) {
   if (s->lda < a_cols || s->ldb < b_cols || s->ldc < s->n)
     return fail(err, GARAM_INVALID, "product: rows of %lld, %lld, %lld items overlap",
                 (long long)s->lda, (long long)s->ldb, (long long)s->ldc);
-  if (s->format_a != GEMM_REAL || s->format_b == GEMM_BF16)
-    return fail(err, GARAM_UNSUPPORTED, "product: operands stored as bf16");
+  if (s->format_a == GEMM_PACKED) return fail(err, GARAM_INVALID, "product: only b can be packed");
+  if (s->real_size != sizeof(float) && (s->format_a == GEMM_BF16 || s->format_b == GEMM_BF16))
+    return fail(err, GARAM_INVALID, "product: bf16 operands of a product of doubles");
   if (s->format_b == GEMM_PACKED && s->batch > 1 && s->stride_b != 0)
     return fail(err, GARAM_INVALID, "product: a packed b is one for the whole batch");
   if (s->batch > 1 && s->stride_c == 0)
@@ -65,6 +74,55 @@ static garam_status shape_complete(gemm_shape *s, garam_error *err) {
     s->stride_c = s->m * s->ldc;
   }
   return GARAM_OK;
+}
+
+/* ---- who computes ---- */
+
+enum { MAX_BACKENDS = 4 };
+
+static struct {
+  const char *name;
+  const gemm_kernels *kernels; /* NULL: oneDNN */
+} backends[MAX_BACKENDS];
+static int n_backends, chosen;
+static once_flag backends_once = ONCE_FLAG_INIT;
+
+static void backend_add(const char *name, const gemm_kernels *kernels) {
+  backends[n_backends].name = name;
+  backends[n_backends++].kernels = kernels;
+}
+
+static void backends_find(void) {
+  const gemm_kernels *own = gemm_kernels_ref();
+  backend_add(own->name, own);
+  const char *isa = kernel_isa();
+  (void)isa;
+#if defined(__x86_64__)
+  if (strcmp(isa, "ref") != 0) backend_add("avx2", gemm_kernels_avx2());
+  if (strcmp(isa, "avx512") == 0) backend_add("avx512", gemm_kernels_avx512());
+#endif
+  chosen = n_backends - 1;
+#if defined(GARAM_HAVE_ONEDNN)
+  backend_add("onednn", NULL);
+  chosen = n_backends - 1;
+#endif
+  const char *asked = getenv("GARAM_GEMM");
+  for (int i = 0; asked && i < n_backends; i++)
+    if (strcmp(asked, backends[i].name) == 0) chosen = i;
+}
+
+const char *gemm_backend_at(int index, gemm_precision precision) {
+  (void)precision;
+  call_once(&backends_once, backends_find);
+  return index >= 0 && index < n_backends ? backends[index].name : NULL;
+}
+
+const char *gemm_backend(void) {
+  call_once(&backends_once, backends_find);
+#if defined(GARAM_HAVE_ONEDNN)
+  if (!backends[chosen].kernels) return onednn_version();
+#endif
+  return backends[chosen].name;
 }
 
 #if defined(GARAM_HAVE_ONEDNN)
@@ -100,12 +158,26 @@ static garam_status prepare_onednn(gemm_plan *p, garam_error *err) {
 }
 #endif
 
-garam_status gemm_plan_new(gemm_plan **out, const gemm_shape *shape, garam_error *err) {
-  *out = NULL;
-  gemm_shape s = *shape;
-  TRY(shape_complete(&s, err));
+/* A product of floats by our own kernels: nothing more to prepare. */
+static garam_status plan_tiled(gemm_plan **out, const gemm_shape *s, const gemm_kernels *kernels,
+                               garam_error *err) {
   gemm_plan *p = mem_zalloc(sizeof *p);
   if (!p) return fail_memory(err, sizeof *p);
+  p->backend = kernels->name;
+  p->shape = *s;
+  p->tiled = true;
+  tiled_prepare(&p->product, s, kernels);
+  *out = p;
+  return GARAM_OK;
+}
+
+/* A product by oneDNN, or of doubles by the reference: cut into shards of k where it is long. */
+static garam_status plan_whole(gemm_plan **out, gemm_shape s, garam_error *err) {
+  if (s.format_a == GEMM_BF16 || s.format_b == GEMM_BF16)
+    return fail(err, GARAM_UNSUPPORTED, "product: operands stored as bf16");
+  gemm_plan *p = mem_zalloc(sizeof *p);
+  if (!p) return fail_memory(err, sizeof *p);
+  p->backend = s.real_size == sizeof(float) ? "onednn" : "double";
   p->packed_ldb = s.ldb;
   p->packed_transpose = s.transpose_b;
   if (s.format_b == GEMM_PACKED) { /* dense rows */
@@ -135,12 +207,43 @@ garam_status gemm_plan_new(gemm_plan **out, const gemm_shape *shape, garam_error
     gemm_plan_free(p);
     return status;
   }
+  if (p->threads == 0 && s.real_size == sizeof(float)) {
+    gemm_plan_free(p);
+    return fail(err, GARAM_UNSUPPORTED, "product: oneDNN cannot do this one");
+  }
   if (p->threads == 0) {
     p->finish = epilogue;
     p->part_scratch = round_up(p->kernels->product_scratch(s.m, s.n, s.batch), 64);
   }
   *out = p;
   return GARAM_OK;
+}
+
+garam_status gemm_plan_new_by(gemm_plan **out, const gemm_shape *shape, const char *backend,
+                              garam_error *err) {
+  *out = NULL;
+  gemm_shape s = *shape;
+  TRY(shape_complete(&s, err));
+  if (s.real_size == sizeof(double)) return plan_whole(out, s, err);
+  call_once(&backends_once, backends_find);
+  for (int i = 0; i < n_backends; i++)
+    if (strcmp(backend, backends[i].name) == 0)
+      return backends[i].kernels ? plan_tiled(out, &s, backends[i].kernels, err)
+                                 : plan_whole(out, s, err);
+  return fail(err, GARAM_UNSUPPORTED, "product: there is no backend '%s' here", backend);
+}
+
+garam_status gemm_plan_new(gemm_plan **out, const gemm_shape *shape, garam_error *err) {
+  call_once(&backends_once, backends_find);
+  garam_status status = gemm_plan_new_by(out, shape, backends[chosen].name, err);
+  if (status != GARAM_UNSUPPORTED) return status;
+  int best = n_backends - 1; /* what oneDNN refuses, our own kernels do */
+  while (!backends[best].kernels) best--;
+  return gemm_plan_new_by(out, shape, backends[best].name, err);
+}
+
+const char *gemm_plan_backend(const gemm_plan *p) {
+  return p->backend;
 }
 
 void gemm_plan_free(gemm_plan *p) {
@@ -152,6 +255,7 @@ void gemm_plan_free(gemm_plan *p) {
 }
 
 size_t gemm_scratch(const gemm_plan *p) {
+  if (p->tiled) return tiled_scratch(&p->product);
   size_t n = (size_t)p->n_shards;
   return n * p->part_scratch + (n > 1 ? (n + 1) * p->part_bytes : 0);
 }
@@ -159,12 +263,17 @@ size_t gemm_scratch(const gemm_plan *p) {
 size_t gemm_pack_bytes(const gemm_plan *p) {
   const gemm_shape *s = &p->shape;
   if (s->format_b != GEMM_PACKED) return 0;
+  if (p->tiled) return tiled_pack_bytes(&p->product);
   return round_up((size_t)(s->k * s->n) * s->real_size, 64);
 }
 
 void gemm_pack(const gemm_plan *p, void *packed, const void *b, gemm_format format) {
   const gemm_shape *s = &p->shape;
   REQUIRE(s->format_b == GEMM_PACKED, "gemm_pack: the plan's b is not packed");
+  if (p->tiled) {
+    tiled_pack(&p->product, packed, b, format);
+    return;
+  }
   REQUIRE(format == GEMM_REAL, "gemm_pack: b is not of the real type");
   if (p->packed_transpose) {
     int64_t dims[] = {s->n, p->packed_ldb};
@@ -258,6 +367,10 @@ static void finish(const gemm_plan *p, void *c, const void *bias) {
 
 void gemm_run(gemm_plan *p, void *c, const void *a, const void *b, const void *bias,
               void *scratch) {
+  if (p->tiled) {
+    tiled_run(&p->product, c, a, b, bias, scratch);
+    return;
+  }
   if (p->n_shards == 1) {
     part_run(p, 0, c, a, b, bias, scratch);
   } else {
@@ -274,12 +387,4 @@ void gemm_run(gemm_plan *p, void *c, const void *a, const void *b, const void *b
     parts_add(p, c, sum, parts);
   }
   if (p->finish) finish(p, c, bias);
-}
-
-const char *gemm_backend(void) {
-#if defined(GARAM_HAVE_ONEDNN)
-  return onednn_version();
-#else
-  return "ref";
-#endif
 }

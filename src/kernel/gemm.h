@@ -69,7 +69,21 @@ size_t gemm_pack_bytes(const gemm_plan *p);
  * again when b has changed. On threads; allocates nothing. */
 void gemm_pack(const gemm_plan *p, void *packed, const void *b, gemm_format format);
 
-/* "onednn 2.6.3" or "ref". */
+/* ---- who computes ----
+ *
+ * The backends of this machine for floats, weakest first; NULL past the last: the level's own
+ * ("ref", "avx2", "avx512"), then "onednn". GARAM_GEMM in the environment names the one to be used,
+ * for tests and measurements. */
+const char *gemm_backend_at(int index, gemm_precision precision);
+
+/* gemm_plan_new by a backend of that list; GARAM_UNSUPPORTED when it cannot do the shape. */
+garam_status gemm_plan_new_by(gemm_plan **out, const gemm_shape *shape, const char *backend,
+                              garam_error *err);
+
+/* What a plan runs on: a name of the list, or "double". */
+const char *gemm_plan_backend(const gemm_plan *p);
+
+/* The one that products of floats are given to: "avx512", or "onednn 2.6.3". */
 const char *gemm_backend(void);
 
 #endif
