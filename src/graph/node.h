@@ -63,6 +63,7 @@ enum {
   OP_LEAF = 1,   /* no run function: its memory is filled before the plan runs */
   OP_ALIAS = 2,  /* output 0 is input 0's memory under another shape: nothing runs */
   OP_RANDOM = 4, /* depends on the step: never folded */
+  OP_CHEAP = 8,  /* one walk over memory: output 0 may be made again for the gradient */
 };
 
 /* The record of an op. Functions that may be NULL: grad (then a gradient that reaches the op is

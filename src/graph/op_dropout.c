@@ -34,7 +34,7 @@ static void dropout_run(const op_run *r) {
 
 const op_record record_dropout = {.name = "dropout",
                                   .onnx = "Dropout",
-                                  .flags = OP_RANDOM,
+                                  .flags = OP_RANDOM | OP_CHEAP,
                                   .in_place = 1,
                                   .shape = dropout_shape,
                                   .grad = dropout_grad,
@@ -98,7 +98,7 @@ static void activation_run(const op_run *r) {
 }
 
 const op_record record_activation = {.name = "activation",
-                                     .flags = OP_RANDOM,
+                                     .flags = OP_RANDOM | OP_CHEAP,
                                      .optional = 2,
                                      .in_place = 1,
                                      .shape = dropout_shape,

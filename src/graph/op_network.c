@@ -113,6 +113,7 @@ static void layer_norm_run(const op_run *r) {
 
 const op_record record_layer_norm = {.name = "layer_norm",
                                      .onnx = "LayerNormalization",
+                                     .flags = OP_CHEAP,
                                      .optional = 6,
                                      .spare = 6,
                                      .shape = layer_norm_shape,
@@ -182,6 +183,7 @@ static void rms_norm_run(const op_run *r) {
 
 const op_record record_rms_norm = {.name = "rms_norm",
                                    .onnx = "RMSNormalization",
+                                   .flags = OP_CHEAP,
                                    .optional = 2,
                                    .spare = 2,
                                    .shape = rms_norm_shape,

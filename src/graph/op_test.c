@@ -609,7 +609,7 @@ static double difference(const check_model *a, const check_model *b) {
 static void test_rewritten_as_plain(void **state) {
   (void)state;
   for (size_t i = 0; i < COUNT_OF(cases); i++) {
-    check_model plain, rewritten, apart;
+    check_model plain, rewritten, apart, again;
     run_with(&plain, &cases[i], DTYPE_F64, &(plan_config){.keep_order = true, .no_reuse = true});
     run_with(&rewritten, &cases[i], DTYPE_F64, NULL);
     run_with(&apart, &cases[i], DTYPE_F64, &(plan_config){.no_reuse = true});
@@ -617,6 +617,10 @@ static void test_rewritten_as_plain(void **state) {
     if (!(d < 1e-10)) fail_msg("%s: rewriting changed a gradient by %g", cases[i].name, d);
     if (memcmp(rewritten.grads, apart.grads, apart.bytes) != 0)
       fail_msg("%s: reuse of memory changed a gradient", cases[i].name);
+    run_with(&again, &cases[i], DTYPE_F64, &(plan_config){.recompute = true});
+    if (memcmp(rewritten.grads, again.grads, again.bytes) != 0)
+      fail_msg("%s: values made again changed a gradient", cases[i].name);
+    check_model_deinit(&again);
     check_model_deinit(&plain);
     check_model_deinit(&rewritten);
     check_model_deinit(&apart);

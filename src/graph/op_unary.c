@@ -58,6 +58,7 @@ static void neg_grad(const node *n, tensor *const *dy) {
 #define UNARY(NAME, ONNX, GRAD)                                                                    \
   const op_record record_##NAME = {.name = #NAME,                                                  \
                                    .onnx = ONNX,                                                   \
+                                   .flags = OP_CHEAP,                                              \
                                    .in_place = 1,                                                  \
                                    .shape = unary_shape,                                           \
                                    .grad = GRAD,                                                   \

@@ -253,6 +253,7 @@ static garam_status plan_make(plan *p, garam_error *err) {
     rewrite_fuse(g);
     rewrite_dead(g);
   }
+  if (p->config.recompute) rewrite_recompute(g);
   if (p->config.accumulate) rewrite_accumulate(g);
   TRY_GOTO(done, graph_check(g, err));
   TRY_GOTO(done, place_gradients(p, err));

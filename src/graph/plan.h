@@ -47,6 +47,7 @@ garam_status rewrite_fold(graph *g, garam_error *err); /* small constants are co
 void rewrite_dead(graph *g);       /* drops nodes that reach no output and no parameter gradient */
 void rewrite_accumulate(graph *g); /* gradients of parameters are added to what was there */
 void rewrite_fuse(graph *g);
+void rewrite_recompute(graph *g); /* cheap values are made again for the gradient */
 void rewrite_matmul_add(node *n); /* of an addition: a product that nobody else reads is added */
 /* What hangs on parameters alone comes first, and is marked. */
 garam_status rewrite_fixed_first(graph *g, garam_error *err);

@@ -284,13 +284,77 @@ static void heads_must_divide(void **state) {
   assert_non_null(strstr(err.message, "--heads 7"));
 }
 
+/* Training programs in float, as large as makes activations count. */
+typedef struct trained {
+  plan *plan;
+  float *params, *grads;
+  size_t bytes;
+} trained;
+
+static void trained_open(trained *t, const transformer_config *c, plan_config config) {
+  enum { ROWS = 4, FEATURES = 5 };
+  const int64_t rows = ROWS;
+  graph *g;
+  garam_error err = {0};
+  *t = (trained){0};
+  graph_config gc = {.real = DTYPE_F32, .training = true, .seed = 11};
+  assert_int_equal(graph_new(&g, &gc, NULL), GARAM_OK);
+  tensor *x = graph_input(g, "x", DTYPE_REAL, 3, (const int64_t[]){ROWS, c->seq, FEATURES});
+  tensor *begin = graph_input(g, "begin", DTYPE_I32, 1, &rows);
+  tensor *target = graph_input(g, "target", DTYPE_I32, 1, &rows);
+  graph_grad(g, op_cross_entropy(model_transformer.build(c, x, begin, 3), target, NULL, 0));
+  t->bytes = graph_param_block(g) * sizeof(float);
+  config.params = t->params = mem_alloc_aligned(t->bytes, 64);
+  config.grads = t->grads = mem_alloc_aligned(t->bytes, 64);
+  graph_param_init(g, t->params, 5);
+  if (graph_compile(&t->plan, g, &config, &err) != GARAM_OK) fail_msg("%s", err.message);
+  graph_free(g);
+  rng r;
+  rng_init(&r, 3, RNG_TEST, 0);
+  float *in = plan_input(t->plan, "x", NULL);
+  for (int64_t i = 0; i < ROWS * c->seq * FEATURES; i++) in[i] = (float)rng_normal(&r);
+  for (int i = 0; i < ROWS; i++) ((int32_t *)plan_input(t->plan, "target", NULL))[i] = i % 3;
+  plan_run(t->plan, 1, NULL);
+}
+
+static void trained_close(trained *t) {
+  plan_free(t->plan);
+  mem_free_aligned(t->params);
+  mem_free_aligned(t->grads);
+}
+
+/* Cheap values made again: less memory, the same bits. */
+static void recomputing_takes_less_memory(void **state) {
+  (void)state;
+  static const struct {
+    int norm, activation;
+    double dropout, most; /* of the arena without */
+  } rows[] = {{NN_NORM_POST, NN_RELU, 0.1, 0.9}, {NN_NORM_POST, NN_GELU, 0.1, 0.75},
+              {NN_NORM_POST, NN_GELU, 0, 0.75},  {NN_NORM_PRE, NN_RELU, 0.1, 0.9},
+              {NN_NORM_PRE, NN_RELU, 0, 0.9},    {NN_NORM_PRE, NN_GELU, 0.1, 0.75}};
+  for (size_t i = 0; i < COUNT_OF(rows); i++) {
+    transformer_config c =
+        transformer_of(0, rows[i].norm, rows[i].activation, 0, false, 0, rows[i].dropout);
+    c.d_model = 32;
+    c.d_ff = 128;
+    c.layers = 6;
+    c.seq = 48;
+    trained kept, again;
+    trained_open(&kept, &c, (plan_config){0});
+    trained_open(&again, &c, (plan_config){.recompute = true});
+    assert_memory_equal(kept.grads, again.grads, kept.bytes);
+    double share = (double)plan_arena_bytes(again.plan) / (double)plan_arena_bytes(kept.plan);
+    if (!(share < rows[i].most)) fail_msg("case %zu: %g of the memory", i, share);
+    trained_close(&kept);
+    trained_close(&again);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(transformer_gradients),
-      cmocka_unit_test(other_gradients),
-      cmocka_unit_test(dropout_only_in_training),
-      cmocka_unit_test(padding_does_not_matter),
-      cmocka_unit_test(parameters_of_the_published_size),
+      cmocka_unit_test(transformer_gradients),   cmocka_unit_test(recomputing_takes_less_memory),
+      cmocka_unit_test(other_gradients),         cmocka_unit_test(dropout_only_in_training),
+      cmocka_unit_test(padding_does_not_matter), cmocka_unit_test(parameters_of_the_published_size),
       cmocka_unit_test(heads_must_divide),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
