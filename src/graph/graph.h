@@ -138,7 +138,7 @@ const void *plan_output(const plan *p, const char *name, size_t *bytes);
 garam_status plan_run(plan *p, uint64_t step, garam_error *err);
 /* Part `part`, from 0, of a larger batch that runs of this plan make up one after another. Dropout
  * masks are those that one run over the whole batch would draw for these rows (to the bit where
- * what is masked has a multiple of four items; else others that no part shares). */
+ * what is masked has a multiple of KERNEL_MASK_BLOCK items; else others that no part shares). */
 garam_status plan_run_part(plan *p, uint64_t step, uint64_t part, garam_error *err);
 
 /* The gradient of scale * loss, from the next run on (1 before); the loss itself stays as it is. Of

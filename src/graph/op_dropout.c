@@ -123,10 +123,15 @@ static void activation_backward_run(const op_run *r) {
   const activation_attr *a = r->node->attr;
   const tensor *dy = r->node->inputs[0];
   kernel_dropout key;
-  size_t cols = activation_cols(dy);
-  op_kernel(r)->activation_backward(
-      a->kernel, r->out[0], r->out[1], r->in[0], r->in[1] ? r->in[1] : r->in[0], r->in[2],
-      (size_t)dy->count / cols, cols, activation_key(r, &key), r->scratch);
+  size_t cols = activation_cols(dy), rows = (size_t)dy->count / cols;
+  if (a->from_result) {
+    op_kernel(r)->relu_backward(r->out[0], r->out[1], r->in[0], r->in[1], rows, cols,
+                                activation_key(r, &key), r->scratch);
+    return;
+  }
+  op_kernel(r)->activation_backward(a->kernel, r->out[0], r->out[1], r->in[0],
+                                    r->in[1] ? r->in[1] : r->in[0], r->in[2], rows, cols,
+                                    activation_key(r, &key), r->scratch);
 }
 
 const op_record record_activation_backward = {.name = "activation_backward",

@@ -62,6 +62,7 @@ bool dropout_rate_fits(graph *g, const char *op, double rate); /* else a sticky 
 typedef struct activation_attr {
   kernel_unary_op kernel;
   dropout_attr dropout; /* rate 0: none */
+  bool from_result;     /* of relu's gradient: x is what activation and dropout gave */
 } activation_attr;
 
 /* ---- op_residual.c ---- */

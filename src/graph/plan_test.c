@@ -267,7 +267,7 @@ static void test_constants_are_folded(void **state) {
 
 /* Every node that draws masks: dropout, a sum with one, an activation with one, attention. */
 static plan *masked_plan(int64_t batch) {
-  enum { T = 5, C = 4 };
+  enum { T = 6, C = 4 };
   graph *g;
   plan *p;
   assert_int_equal(graph_new(&g, &(graph_config){.training = true, .seed = 3}, NULL), GARAM_OK);
@@ -283,7 +283,7 @@ static plan *masked_plan(int64_t batch) {
 
 static void test_parts_draw_the_masks_of_the_whole(void **state) {
   (void)state;
-  enum { BATCH = 6, WINDOW = 20 };
+  enum { BATCH = 6, WINDOW = 24 };
   plan *whole = masked_plan(BATCH);
   float *in = plan_input(whole, "x", NULL);
   for (int i = 0; i < BATCH * WINDOW; i++) in[i] = (float)(i % 7) - 2.5F;

@@ -62,10 +62,10 @@ static node *backward_of(const graph *g, const node *a, const node *d) {
 }
 
 /* unary_backward or dropout, as the kernel that gives the bias's gradient on the way; x NULL for
- * the identity, whose slope asks for nothing. */
+ * the identity, whose slope asks for nothing; of relu it is the result. */
 static void become_activation_backward(node *n, tensor *dy, tensor *x, kernel_unary_op kernel,
                                        const dropout_attr *dropout) {
-  activation_attr attr = {.kernel = kernel};
+  activation_attr attr = {.kernel = kernel, .from_result = kernel == KERNEL_RELU};
   if (dropout) attr.dropout = *dropout;
   int64_t cols = dy->rank > 0 ? dy->dims[dy->rank - 1] : 1;
   if (!rewrite_become(n, &record_activation_backward, TENSORS(dy, x, NULL), &attr, sizeof attr) ||

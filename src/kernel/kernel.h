@@ -253,6 +253,11 @@ typedef struct kernel_table {
                               const void *x, const void *bias, size_t rows, size_t cols,
                               const kernel_dropout *key, void *scratch);
 
+  /* The same for y = dropout(relu(.)) from y alone: what was dropped is zero there, so no mask is
+   * drawn. key NULL: no dropout. scratch: activation_scratch. In place: dx may be dy. */
+  void (*relu_backward)(void *dx, void *dbias, const void *dy, const void *y, size_t rows,
+                        size_t cols, const kernel_dropout *key, void *scratch);
+
   /* attention as one kernel. lse (B,H,T) is kept for the gradient, -inf for a query without
    * keys; no (T,S) tensor is made. Blocks that masks leave out cost nothing. */
   size_t (*attention_scratch)(const kernel_attention *a); /* forward */

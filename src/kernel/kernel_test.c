@@ -247,6 +247,26 @@ static void case_dropout(sheet *s, size_t a, size_t b) {
     }
 }
 
+/* The gradient of relu and dropout from their result is the one from the operand, to the bit. */
+static void case_relu(sheet *s, size_t a, size_t b) {
+  const kernel_table *k = s->k;
+  size_t n = a * b;
+  void *x = array_draw(s, n, -1, 1), *dy = array_draw(s, n, -1, 1), *y = array_new(s, n),
+       *dx = array_new(s, n), *want = array_new(s, n), *dbias = array_new(s, b);
+  void *scratch = scratch_new(s, k->activation_scratch(a, b));
+  for (int form = 0; form < 2; form++) {
+    const kernel_dropout *key = form ? &drops : NULL;
+    k->activation(KERNEL_RELU, y, x, NULL, a, b, key);
+    k->activation_backward(KERNEL_RELU, want, NULL, dy, x, NULL, a, b, key, scratch);
+    k->relu_backward(dx, dbias, dy, y, a, b, key, scratch);
+    assert_memory_equal(dx, want, n * k->real_size);
+    record(s, dx, n);
+    record(s, dbias, b);
+  }
+  k->relu_backward(dy, NULL, dy, y, a, b, &drops, scratch); /* in place */
+  record(s, dy, n);
+}
+
 static void case_residual_norm(sheet *s, size_t a, size_t b) {
   const kernel_table *k = s->k;
   size_t n = a * b;
@@ -457,6 +477,7 @@ static const struct {
     {"norm", case_norm, 2e-5, 1e-12},
     {"softmax", case_softmax, 3e-6, 1e-13},
     {"dropout", case_dropout, 1e-5, 1e-13},
+    {"relu", case_relu, 1e-5, 1e-13},
     {"residual_norm", case_residual_norm, 5e-5, 1e-12},
     {"attention", case_attention, 1e-5, 1e-12},
     {"steps", case_steps, 1e-6, 1e-14},
