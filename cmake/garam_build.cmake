@@ -81,6 +81,9 @@ function(garam_isa_flags)
     elseif(source MATCHES "/kernel/avx512/")
       set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS
         "-mavx512f;-mavx512dq;-mavx512bw;-mavx512vl;-mavx2;-mfma;-mprefer-vector-width=512")
+    elseif(source MATCHES "/kernel/avx512(fp16|bf16)/")
+      set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS
+        "-mavx512f;-mavx512dq;-mavx512bw;-mavx512vl;-mavx512${CMAKE_MATCH_1};-mavx2;-mfma;-mprefer-vector-width=512")
     endif()
   endforeach()
 endfunction()

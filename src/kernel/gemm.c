@@ -11,6 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <threads.h>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 
 enum { MAX_SHARDS = 16 };
 
@@ -78,51 +81,76 @@ static garam_status shape_complete(gemm_shape *s, garam_error *err) {
 
 /* ---- who computes ---- */
 
-enum { MAX_BACKENDS = 4 };
+enum { MAX_BACKENDS = 6 };
 
-static struct {
+typedef struct backend {
   const char *name;
   const gemm_kernels *kernels; /* NULL: oneDNN */
-} backends[MAX_BACKENDS];
-static int n_backends, chosen;
+} backend;
+
+/* Of one precision: those of this machine, weakest first, and the one that is used. */
+typedef struct backend_list {
+  backend all[MAX_BACKENDS];
+  int n, chosen;
+} backend_list;
+
+static backend_list backends[2]; /* by gemm_precision; the second may be empty */
 static once_flag backends_once = ONCE_FLAG_INIT;
 
-static void backend_add(const char *name, const gemm_kernels *kernels) {
-  backends[n_backends].name = name;
-  backends[n_backends++].kernels = kernels;
+static void backend_add(backend_list *list, const char *name, const gemm_kernels *kernels) {
+  list->all[list->n++] = (backend){name, kernels};
 }
 
-static void backends_find(void) {
-  const gemm_kernels *own = gemm_kernels_ref();
-  backend_add(own->name, own);
-  const char *isa = kernel_isa();
-  (void)isa;
 #if defined(__x86_64__)
-  if (strcmp(isa, "ref") != 0) backend_add("avx2", gemm_kernels_avx2());
-  if (strcmp(isa, "avx512") == 0) backend_add("avx512", gemm_kernels_avx512());
+/* Asked of the processor itself: not every compiler that we build with knows these by name. The
+ * operating system keeps the registers wherever the level "avx512" is in use. */
+static bool has_avx512_half(bool bf16) {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  if (!__get_cpuid_count(7, bf16, &a, &b, &c, &d)) return false;
+  return bf16 ? a >> 5 & 1 : d >> 23 & 1;
+}
 #endif
-  chosen = n_backends - 1;
+
+static void backends_find(void) {
+  backend_list *full = &backends[GEMM_FULL], *half = &backends[GEMM_HALF];
+  backend_add(full, "ref", gemm_kernels_ref());
+#if defined(__x86_64__)
+  const char *isa = kernel_isa();
+  if (strcmp(isa, "ref") != 0) backend_add(full, "avx2", gemm_kernels_avx2());
+  if (strcmp(isa, "avx512") == 0) {
+    backend_add(full, "avx512", gemm_kernels_avx512());
+    if (has_avx512_half(false)) backend_add(half, "avx512-fp16", gemm_kernels_avx512fp16());
+  }
+#endif
 #if defined(GARAM_HAVE_ONEDNN)
-  backend_add("onednn", NULL);
-  chosen = n_backends - 1;
+  backend_add(full, "onednn", NULL);
 #endif
   const char *asked = getenv("GARAM_GEMM");
-  for (int i = 0; asked && i < n_backends; i++)
-    if (strcmp(asked, backends[i].name) == 0) chosen = i;
+  for (int p = 0; p < 2; p++) {
+    backends[p].chosen = backends[p].n - 1;
+    for (int i = 0; asked && i < backends[p].n; i++)
+      if (strcmp(asked, backends[p].all[i].name) == 0) backends[p].chosen = i;
+  }
+}
+
+static const backend_list *backends_of(gemm_precision precision) {
+  call_once(&backends_once, backends_find);
+  return &backends[precision];
 }
 
 const char *gemm_backend_at(int index, gemm_precision precision) {
-  (void)precision;
-  call_once(&backends_once, backends_find);
-  return index >= 0 && index < n_backends ? backends[index].name : NULL;
+  const backend_list *list = backends_of(precision);
+  return index >= 0 && index < list->n ? list->all[index].name : NULL;
 }
 
-const char *gemm_backend(void) {
-  call_once(&backends_once, backends_find);
+const char *gemm_backend(gemm_precision precision) {
+  const backend_list *list = backends_of(precision);
+  if (list->n == 0) list = backends_of(GEMM_FULL);
+  const backend *b = &list->all[list->chosen];
 #if defined(GARAM_HAVE_ONEDNN)
-  if (!backends[chosen].kernels) return onednn_version();
+  if (!b->kernels) return onednn_version();
 #endif
-  return backends[chosen].name;
+  return b->name;
 }
 
 #if defined(GARAM_HAVE_ONEDNN)
@@ -157,6 +185,12 @@ static garam_status prepare_onednn(gemm_plan *p, garam_error *err) {
   return GARAM_OK;
 }
 #endif
+
+/* Strips of half precision are wide, and every operand has to be converted. By n and k only, so
+ * that one packed operand serves every m. */
+static bool half_pays(const gemm_shape *s) {
+  return s->n >= 32 && s->k >= 32;
+}
 
 /* A product of floats by our own kernels: nothing more to prepare. */
 static garam_status plan_tiled(gemm_plan **out, const gemm_shape *s, const gemm_kernels *kernels,
@@ -219,27 +253,35 @@ static garam_status plan_whole(gemm_plan **out, gemm_shape s, garam_error *err) 
   return GARAM_OK;
 }
 
-garam_status gemm_plan_new_by(gemm_plan **out, const gemm_shape *shape, const char *backend,
+static garam_status plan_by(gemm_plan **out, const gemm_shape *s, const backend *b,
+                            garam_error *err) {
+  return b->kernels ? plan_tiled(out, s, b->kernels, err) : plan_whole(out, *s, err);
+}
+
+garam_status gemm_plan_new_by(gemm_plan **out, const gemm_shape *shape, const char *name,
                               garam_error *err) {
   *out = NULL;
   gemm_shape s = *shape;
   TRY(shape_complete(&s, err));
   if (s.real_size == sizeof(double)) return plan_whole(out, s, err);
-  call_once(&backends_once, backends_find);
-  for (int i = 0; i < n_backends; i++)
-    if (strcmp(backend, backends[i].name) == 0)
-      return backends[i].kernels ? plan_tiled(out, &s, backends[i].kernels, err)
-                                 : plan_whole(out, s, err);
-  return fail(err, GARAM_UNSUPPORTED, "product: there is no backend '%s' here", backend);
+  const backend_list *list = backends_of(s.precision);
+  for (int i = 0; i < list->n; i++)
+    if (strcmp(name, list->all[i].name) == 0) return plan_by(out, &s, &list->all[i], err);
+  return fail(err, GARAM_UNSUPPORTED, "product: there is no backend '%s' here", name);
 }
 
 garam_status gemm_plan_new(gemm_plan **out, const gemm_shape *shape, garam_error *err) {
-  call_once(&backends_once, backends_find);
-  garam_status status = gemm_plan_new_by(out, shape, backends[chosen].name, err);
+  *out = NULL;
+  gemm_shape s = *shape;
+  TRY(shape_complete(&s, err));
+  if (s.real_size == sizeof(double)) return plan_whole(out, s, err);
+  const backend_list *list = backends_of(s.precision);
+  if (list->n == 0 || (s.precision == GEMM_HALF && !half_pays(&s))) list = backends_of(GEMM_FULL);
+  garam_status status = plan_by(out, &s, &list->all[list->chosen], err);
   if (status != GARAM_UNSUPPORTED) return status;
-  int best = n_backends - 1; /* what oneDNN refuses, our own kernels do */
-  while (!backends[best].kernels) best--;
-  return gemm_plan_new_by(out, shape, backends[best].name, err);
+  int best = list->n - 1; /* what oneDNN refuses, our own kernels do */
+  while (!list->all[best].kernels) best--;
+  return plan_by(out, &s, &list->all[best], err);
 }
 
 const char *gemm_plan_backend(const gemm_plan *p) {

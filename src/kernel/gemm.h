@@ -71,19 +71,20 @@ void gemm_pack(const gemm_plan *p, void *packed, const void *b, gemm_format form
 
 /* ---- who computes ----
  *
- * The backends of this machine for floats, weakest first; NULL past the last: the level's own
- * ("ref", "avx2", "avx512"), then "onednn". GARAM_GEMM in the environment names the one to be used,
- * for tests and measurements. */
+ * The backends of this machine for floats, weakest first; NULL past the last. In full precision the
+ * level's own ("ref", "avx2", "avx512"), then "onednn"; in half "avx512-fp16" where the processor
+ * has it, perhaps none. GARAM_GEMM in the environment names the one to be used, for tests and
+ * measurements. */
 const char *gemm_backend_at(int index, gemm_precision precision);
 
 /* gemm_plan_new by a backend of that list; GARAM_UNSUPPORTED when it cannot do the shape. */
 garam_status gemm_plan_new_by(gemm_plan **out, const gemm_shape *shape, const char *backend,
                               garam_error *err);
 
-/* What a plan runs on: a name of the list, or "double". */
+/* What a plan runs on: a name of the lists, or "double". */
 const char *gemm_plan_backend(const gemm_plan *p);
 
-/* The one that products of floats are given to: "avx512", or "onednn 2.6.3". */
-const char *gemm_backend(void);
+/* What products of floats are given to: "avx512", "avx512-fp16", "onednn 2.6.3". */
+const char *gemm_backend(gemm_precision precision);
 
 #endif

@@ -71,10 +71,10 @@ static double activated(kernel_unary_op op, double x) {
   }
 }
 
-static void check(gemm_shape s, const char *what) {
+static void check_by(gemm_shape s, const char *backend, const char *what) {
   gemm_plan *p;
   garam_error err;
-  assert_int_equal(gemm_plan_new(&p, &s, &err), GARAM_OK);
+  assert_int_equal(gemm_plan_new_by(&p, &s, backend, &err), GARAM_OK);
   int64_t batch = s.batch ? s.batch : 1;
   int64_t lda = s.lda           ? s.lda
                 : s.transpose_a ? s.m
@@ -99,6 +99,7 @@ static void check(gemm_shape s, const char *what) {
                (size_t)s.n * s.real_size);
   gemm_run(p, c, a, b, s.bias ? bias : NULL, scratch);
   double tolerance = s.real_size == 4 ? 4e-7 * sqrt((double)s.k) + 2e-6 : 1e-12;
+  if (s.precision == GEMM_HALF) tolerance = 1e-3 * sqrt((double)s.k) + 1e-3;
   for (int64_t g = 0; g < batch; g++)
     for (int64_t i = 0; i < s.m; i++)
       for (int64_t j = 0; j < ldc; j++) {
@@ -116,9 +117,10 @@ static void check(gemm_shape s, const char *what) {
         want = activated(s.activation, want);
         double got = get(c, at, s.real_size);
         if (!(fabs(got - want) <= tolerance * (1 + fabs(want))))
-          fail_msg("%s f%zu %lldx%lldx%lld: C(%lld,%lld,%lld) is %.9g, expected %.9g", what,
-                   s.real_size * 8, (long long)s.m, (long long)s.n, (long long)s.k, (long long)g,
-                   (long long)i, (long long)j, got, want);
+          fail_msg("%s by %s, %s, f%zu %lldx%lldx%lld: C(%lld,%lld,%lld) is %.9g, expected %.9g",
+                   what, backend, s.precision == GEMM_HALF ? "half" : "full", s.real_size * 8,
+                   (long long)s.m, (long long)s.n, (long long)s.k, (long long)g, (long long)i,
+                   (long long)j, got, want);
       }
   mem_free_aligned(a);
   mem_free_aligned(b);
@@ -127,6 +129,19 @@ static void check(gemm_shape s, const char *what) {
   mem_free_aligned(bias);
   mem_free_aligned(scratch);
   gemm_plan_free(p);
+}
+
+/* By every backend that this machine has. */
+static void check(gemm_shape s, const char *what) {
+  if (s.real_size == sizeof(double)) {
+    check_by(s, "double", what);
+    return;
+  }
+  for (int precision = GEMM_FULL; precision <= GEMM_HALF; precision++) {
+    s.precision = precision;
+    for (int i = 0; gemm_backend_at(i, precision); i++)
+      check_by(s, gemm_backend_at(i, precision), what);
+  }
 }
 
 static void products_are_right(void **state) {
@@ -225,8 +240,7 @@ static const struct {
     {3, 64, 4096, 1, 0},
 };
 
-static void threads_agree(void **state) {
-  (void)state;
+static void threads_agree_by(const char *backend, gemm_precision precision) {
   static const int counts[] = {1, 2, 4, 8};
   for (size_t i = 0; i < COUNT_OF(walked); i++) {
     gemm_shape s = {.real_size = sizeof(float),
@@ -234,7 +248,8 @@ static void threads_agree(void **state) {
                     .n = walked[i].n,
                     .k = walked[i].k,
                     .transpose_a = walked[i].transpose_a,
-                    .transpose_b = walked[i].transpose_b};
+                    .transpose_b = walked[i].transpose_b,
+                    .precision = precision};
     size_t nc = (size_t)(s.m * s.n);
     float *a = numbers((size_t)(s.m * s.k), 4), *b = numbers((size_t)(s.k * s.n), 4),
           *c = numbers(nc, 4), *want = numbers(nc, 4);
@@ -242,13 +257,13 @@ static void threads_agree(void **state) {
     for (size_t t = 0; t < COUNT_OF(counts); t++) {
       thread_set_count(counts[t]);
       garam_error err;
-      assert_int_equal(gemm_plan_new(&plans[t], &s, &err), GARAM_OK);
+      assert_int_equal(gemm_plan_new_by(&plans[t], &s, backend, &err), GARAM_OK);
       void *scratch = mem_alloc_aligned(gemm_scratch(plans[t]) + 64, 64);
       assert_non_null(scratch);
       gemm_run(plans[t], t ? c : want, a, b, NULL, scratch);
       if (t && memcmp(c, want, nc * sizeof *c) != 0)
-        fail_msg("%lldx%lldx%lld: %d threads give other bits than one", (long long)s.m,
-                 (long long)s.n, (long long)s.k, counts[t]);
+        fail_msg("%lldx%lldx%lld by %s: %d threads give other bits than one", (long long)s.m,
+                 (long long)s.n, (long long)s.k, backend, counts[t]);
       if (counts[t] == 2) { /* planned for two, run on one, and inside a parallel region */
         thread_set_count(1);
         memset(c, 0, nc * sizeof *c);
@@ -274,50 +289,79 @@ static void threads_agree(void **state) {
   thread_set_count(0);
 }
 
+static void threads_agree(void **state) {
+  (void)state;
+  for (int precision = GEMM_FULL; precision <= GEMM_HALF; precision++)
+    for (int i = 0; gemm_backend_at(i, precision); i++) {
+      const char *name = gemm_backend_at(i, precision);
+      if (strcmp(name, "ref") != 0)
+        threads_agree_by(name, precision); /* ref: avx2's walk, slower */
+    }
+  if (!gemm_backend_at(1, GEMM_FULL)) threads_agree_by("ref", GEMM_FULL);
+}
+
+/* A packed operand gives the bits of a plain one, and one row those that it has among others;
+ * oneDNN chooses its loops by the layout and by m, and agrees within rounding only. */
+static void packed_is_the_same_by(const char *backend, size_t real_size, gemm_precision precision) {
+  bool ours = real_size == sizeof(double) || strcmp(backend, "onednn") != 0;
+  for (size_t i = 0; i < COUNT_OF(walked); i++) {
+    gemm_shape s = {.real_size = real_size,
+                    .m = walked[i].m < 20 ? walked[i].m : 20,
+                    .n = walked[i].n,
+                    .k = walked[i].k,
+                    .transpose_b = walked[i].transpose_b,
+                    .bias = true,
+                    .activation = KERNEL_RELU,
+                    .precision = precision};
+    gemm_shape other = s, single = s;
+    other.format_b = single.format_b = GEMM_PACKED;
+    single.m = 1;
+    size_t nc = (size_t)(s.m * s.n);
+    void *a = numbers((size_t)(s.m * s.k), real_size), *b = numbers((size_t)(s.k * s.n), real_size),
+         *bias = numbers((size_t)s.n, real_size), *c = numbers(nc, real_size),
+         *want = numbers(nc, real_size);
+    gemm_plan *plain, *p, *row;
+    garam_error err;
+    assert_int_equal(gemm_plan_new_by(&plain, &s, backend, &err), GARAM_OK);
+    assert_int_equal(gemm_plan_new_by(&p, &other, backend, &err), GARAM_OK);
+    assert_int_equal(gemm_plan_new_by(&row, &single, backend, &err), GARAM_OK);
+    assert_int_equal(gemm_pack_bytes(plain), 0);
+    assert_int_equal(gemm_pack_bytes(p), gemm_pack_bytes(row));
+    void *packed = mem_alloc_aligned(gemm_pack_bytes(p), 64);
+    void *scratch =
+        mem_alloc_aligned(gemm_scratch(p) + gemm_scratch(plain) + gemm_scratch(row) + 64, 64);
+    assert_true(packed && scratch);
+    gemm_run(plain, want, a, b, bias, scratch);
+    gemm_pack(p, packed, b, GEMM_REAL);
+    gemm_run(p, c, a, packed, bias, scratch);
+    int64_t last = s.m - 1, at = last * s.n;
+    gemm_run(row, (char *)c + at * (int64_t)real_size, (char *)a + last * s.k * (int64_t)real_size,
+             packed, bias, scratch);
+    for (size_t j = 0; j < nc; j++) {
+      double x = get(c, (int64_t)j, real_size), y = get(want, (int64_t)j, real_size);
+      if (real_size == sizeof(float) && ours ? x != y : !(fabs(x - y) < 1e-3))
+        fail_msg("%s %lldx%lldx%lld: packed gives %.9g for %.9g", backend, (long long)s.m,
+                 (long long)s.n, (long long)s.k, x, y);
+    }
+    mem_free_aligned(a);
+    mem_free_aligned(b);
+    mem_free_aligned(bias);
+    mem_free_aligned(c);
+    mem_free_aligned(want);
+    mem_free_aligned(packed);
+    mem_free_aligned(scratch);
+    gemm_plan_free(plain);
+    gemm_plan_free(p);
+    gemm_plan_free(row);
+  }
+}
+
 static void packed_is_the_same(void **state) {
   (void)state;
-  for (size_t real_size = 4; real_size <= 8; real_size += 4)
-    for (size_t i = 0; i < COUNT_OF(walked); i++) {
-      gemm_shape s = {.real_size = real_size,
-                      .m = walked[i].m < 100 ? walked[i].m : 100,
-                      .n = walked[i].n,
-                      .k = walked[i].k,
-                      .transpose_b = walked[i].transpose_b,
-                      .bias = true,
-                      .activation = KERNEL_RELU};
-      gemm_shape other = s;
-      other.format_b = GEMM_PACKED;
-      size_t nc = (size_t)(s.m * s.n);
-      void *a = numbers((size_t)(s.m * s.k), real_size),
-           *b = numbers((size_t)(s.k * s.n), real_size), *bias = numbers((size_t)s.n, real_size),
-           *c = numbers(nc, real_size), *want = numbers(nc, real_size);
-      gemm_plan *plain, *p;
-      garam_error err;
-      assert_int_equal(gemm_plan_new(&plain, &s, &err), GARAM_OK);
-      assert_int_equal(gemm_plan_new(&p, &other, &err), GARAM_OK);
-      assert_int_equal(gemm_pack_bytes(plain), 0);
-      void *packed = mem_alloc_aligned(gemm_pack_bytes(p), 64),
-           *scratch = mem_alloc_aligned(gemm_scratch(p) + gemm_scratch(plain) + 64, 64);
-      assert_true(packed && scratch);
-      gemm_run(plain, want, a, b, bias, scratch);
-      gemm_pack(p, packed, b, GEMM_REAL);
-      gemm_run(p, c, a, packed, bias, scratch);
-      double worst = 0;
-      for (size_t j = 0; j < nc; j++) {
-        double d = fabs(get(c, (int64_t)j, real_size) - get(want, (int64_t)j, real_size));
-        if (!(d <= worst)) worst = d;
-      }
-      assert_true(worst < 1e-3);
-      mem_free_aligned(a);
-      mem_free_aligned(b);
-      mem_free_aligned(bias);
-      mem_free_aligned(c);
-      mem_free_aligned(want);
-      mem_free_aligned(packed);
-      mem_free_aligned(scratch);
-      gemm_plan_free(plain);
-      gemm_plan_free(p);
-    }
+  packed_is_the_same_by("double", sizeof(double), GEMM_FULL);
+  for (int precision = GEMM_FULL; precision <= GEMM_HALF; precision++)
+    for (int i = 0; gemm_backend_at(i, precision); i++)
+      packed_is_the_same_by(gemm_backend_at(i, precision), sizeof(float), precision);
 }
 
 static void running_allocates_nothing(void **state) {
@@ -358,7 +402,7 @@ static void running_allocates_nothing(void **state) {
     size_t n = __atomic_load_n(&n_allocations, __ATOMIC_RELAXED) - before;
     /* oneDNN 2.x keeps the arguments of a call in a hash table, a node each: that much is its own
      * and not to be avoided; memory for data is not among it. Ours: none. */
-    size_t most = s.real_size == sizeof(float) && strcmp(gemm_backend(), "ref") != 0
+    size_t most = s.real_size == sizeof(float) && strcmp(gemm_backend(GEMM_FULL), "ref") != 0
                       ? RUNS * ARGUMENTS * (s.n == 3 ? 16 : 1)
                       : 0;
     if (n > most || mem_count() != ours)
@@ -373,12 +417,225 @@ static void running_allocates_nothing(void **state) {
   }
 }
 
+/* ---- half precision ---- */
+
+static float rounded(float x) { /* to bf16, to nearest even */
+  uint32_t bits;
+  memcpy(&bits, &x, sizeof bits);
+  bits = (bits + 0x7fff + (bits >> 16 & 1)) & 0xffff0000u;
+  memcpy(&x, &bits, sizeof x);
+  return x;
+}
+
+typedef enum operand_kind { BOTH_SIGNS, ONE_SIGN, EQUAL, FAR_ROWS, N_KINDS } operand_kind;
+
+static void operand_fill(float *x, int64_t rows, int64_t cols, operand_kind kind) {
+  for (int64_t i = 0; i < rows; i++)
+    for (int64_t j = 0; j < cols; j++) {
+      float u = rng_unit_f32(rng_u32(&draw)), *to = x + i * cols + j;
+      switch (kind) {
+      case ONE_SIGN: *to = 0.5f + u; break;
+      case EQUAL: *to = 1.0f / 3; break;
+      case FAR_ROWS: *to = ldexpf(u - 0.5f, (int)(i * 37 % 61) - 45); break;
+      default: *to = u - 0.5f;
+      }
+    }
+}
+
+/* Against sums in double: no element is further off than operands rounded to bf16 may be, and as a
+ * whole the error is not above theirs. Rows (of A) and columns (of B) lie 2^60 apart in the last
+ * kind: each is judged by its own size. */
+static void half_is_within_bounds(void **state) {
+  (void)state;
+  static const int64_t sizes[][3] = {{37, 70, 33}, {30, 64, 512}, {15, 33, 1100}, {64, 3, 2048}};
+  for (int which = 0; gemm_backend_at(which, GEMM_HALF); which++)
+    for (size_t i = 0; i < COUNT_OF(sizes); i++)
+      for (int kind = 0; kind < N_KINDS; kind++)
+        for (int t = 0; t < 4; t++) {
+          gemm_shape s = {.real_size = sizeof(float),
+                          .m = sizes[i][0],
+                          .n = sizes[i][1],
+                          .k = sizes[i][2],
+                          .transpose_a = t & 1,
+                          .transpose_b = t & 2,
+                          .precision = GEMM_HALF};
+          /* rows of A, and columns of B, as they come: laid out below */
+          float *rows = numbers((size_t)(s.m * s.k), 4), *cols = numbers((size_t)(s.k * s.n), 4),
+                *a = numbers((size_t)(s.m * s.k), 4), *b = numbers((size_t)(s.k * s.n), 4),
+                *c = numbers((size_t)(s.m * s.n), 4);
+          operand_fill(rows, s.m, s.k, kind);
+          operand_fill(cols, s.n, s.k, kind);
+          for (int64_t l = 0; l < s.k; l++) {
+            for (int64_t r = 0; r < s.m; r++)
+              a[s.transpose_a ? l * s.m + r : r * s.k + l] = rows[r * s.k + l];
+            for (int64_t j = 0; j < s.n; j++)
+              b[s.transpose_b ? j * s.k + l : l * s.n + j] = cols[j * s.k + l];
+          }
+          gemm_plan *p;
+          garam_error err;
+          assert_int_equal(gemm_plan_new_by(&p, &s, gemm_backend_at(which, GEMM_HALF), &err),
+                           GARAM_OK);
+          void *scratch = mem_alloc_aligned(gemm_scratch(p) + 64, 64);
+          gemm_run(p, c, a, b, NULL, scratch);
+          double ours = 0, theirs = 0;
+          for (int64_t r = 0; r < s.m; r++)
+            for (int64_t j = 0; j < s.n; j++) {
+              double sum = 0, size = 0, bf16 = 0;
+              for (int64_t l = 0; l < s.k; l++) {
+                float x = rows[r * s.k + l], y = cols[j * s.k + l];
+                sum += (double)x * (double)y;
+                size += fabs((double)x * (double)y);
+                bf16 += (double)rounded(x) * (double)rounded(y);
+              }
+              double off = fabs((double)c[r * s.n + j] - sum) / size;
+              if (!(off <= 1.0 / 256))
+                fail_msg("%s kind %d: %g instead of %g, off by %g of its terms",
+                         gemm_plan_backend(p), kind, (double)c[r * s.n + j], sum, off);
+              ours += off * off;
+              theirs += (bf16 - sum) / size * ((bf16 - sum) / size);
+            }
+          /* equal operands are all rounded alike: nothing averages out, only the bound above */
+          if (kind != EQUAL && ours > 1.2 * theirs && kind != ONE_SIGN)
+            fail_msg("%s kind %d, k %lld: error %g, bf16's is %g", gemm_plan_backend(p), kind,
+                     (long long)s.k, sqrt(ours / (double)(s.m * s.n)),
+                     sqrt(theirs / (double)(s.m * s.n)));
+          gemm_plan_free(p);
+          mem_free_aligned(rows);
+          mem_free_aligned(cols);
+          mem_free_aligned(a);
+          mem_free_aligned(b);
+          mem_free_aligned(c);
+          mem_free_aligned(scratch);
+        }
+}
+
+/* Zeros, the least and the greatest floats, infinities and NaN, in row 1 of A or column 1 of B:
+ * what they touch is right, zero, infinite or NaN, and the rest is as if they were not there. */
+static void half_keeps_the_extremes(void **state) {
+  (void)state;
+  enum { M = 17, N = 40, K = 70 };
+  static const struct {
+    float x;
+    bool finite;
+  } extremes[] = {{0, true},         {1e-42f, true},     {1e-38f, true}, {1e30f, true},
+                  {INFINITY, false}, {-INFINITY, false}, {NAN, false}};
+  for (int which = 0; gemm_backend_at(which, GEMM_HALF); which++)
+    for (size_t e = 0; e < COUNT_OF(extremes); e++)
+      for (int in_b = 0; in_b < 2; in_b++) {
+        gemm_shape s = {.real_size = sizeof(float), .m = M, .n = N, .k = K, .precision = GEMM_HALF};
+        float *a = numbers((size_t)M * K, 4), *b = numbers((size_t)K * N, 4),
+              *c = numbers((size_t)M * N, 4), *before = numbers((size_t)M * N, 4);
+        gemm_plan *p;
+        garam_error err;
+        assert_int_equal(gemm_plan_new_by(&p, &s, gemm_backend_at(which, GEMM_HALF), &err),
+                         GARAM_OK);
+        void *scratch = mem_alloc_aligned(gemm_scratch(p) + 64, 64);
+        gemm_run(p, before, a, b, NULL, scratch);
+        for (int l = 0; l < K; l++) {
+          float *to = in_b ? b + l * N + 1 : a + K + l;
+          *to = extremes[e].x * (extremes[e].finite && l % 2 ? -1 : 1);
+        }
+        gemm_run(p, c, a, b, NULL, scratch);
+        for (int i = 0; i < M; i++)
+          for (int j = 0; j < N; j++) {
+            float got = c[i * N + j];
+            if (in_b ? j != 1 : i != 1) {
+              if (got != before[i * N + j]) fail_msg("extreme %zu changes another element", e);
+              continue;
+            }
+            if (!extremes[e].finite) {
+              if (isfinite(got)) fail_msg("extreme %zu comes out as %g", e, (double)got);
+              continue;
+            }
+            double sum = 0, size = 0;
+            for (int l = 0; l < K; l++) {
+              double x = (double)a[i * K + l] * (double)b[l * N + j];
+              sum += x;
+              size += fabs(x);
+            }
+            /* below the normal floats little is promised */
+            if (!(fabs((double)got - sum) <= size / 256 + 1e-38))
+              fail_msg("extreme %zu: %g instead of %g", e, (double)got, sum);
+          }
+        gemm_plan_free(p);
+        mem_free_aligned(a);
+        mem_free_aligned(b);
+        mem_free_aligned(c);
+        mem_free_aligned(before);
+        mem_free_aligned(scratch);
+      }
+}
+
+/* Operands that lie as bf16 are the floats that they stand for. */
+static void stored_bf16_is_read(void **state) {
+  (void)state;
+  enum { M = 20, N = 45, K = 150 };
+  for (int precision = GEMM_FULL; precision <= GEMM_HALF; precision++)
+    for (int which = 0; gemm_backend_at(which, precision); which++)
+      for (int t = 0; t < 8; t++) {
+        gemm_shape s = {.real_size = sizeof(float),
+                        .m = M,
+                        .n = N,
+                        .k = K,
+                        .transpose_a = t & 1,
+                        .transpose_b = t & 2,
+                        .precision = precision};
+        gemm_shape stored = s;
+        stored.format_a = GEMM_BF16;
+        stored.format_b = t & 4 ? GEMM_PACKED : GEMM_BF16;
+        gemm_plan *plain, *p;
+        garam_error err;
+        const char *name = gemm_backend_at(which, precision);
+        garam_status status = gemm_plan_new_by(&p, &stored, name, &err);
+        if (strcmp(name, "onednn") == 0) {
+          assert_int_equal(status, GARAM_UNSUPPORTED);
+          continue;
+        }
+        assert_int_equal(status, GARAM_OK);
+        assert_int_equal(gemm_plan_new_by(&plain, &s, name, &err), GARAM_OK);
+        float *a = numbers((size_t)M * K, 4), *b = numbers((size_t)K * N, 4),
+              *c = numbers((size_t)M * N, 4), *want = numbers((size_t)M * N, 4);
+        uint16_t *a16 = (uint16_t *)numbers((size_t)M * K, 4),
+                 *b16 = (uint16_t *)numbers((size_t)K * N, 4);
+        for (int i = 0; i < M * K; i++) {
+          a[i] = rounded(a[i]);
+          uint32_t bits;
+          memcpy(&bits, &a[i], 4);
+          a16[i] = (uint16_t)(bits >> 16);
+        }
+        for (int i = 0; i < K * N; i++) {
+          b[i] = rounded(b[i]);
+          uint32_t bits;
+          memcpy(&bits, &b[i], 4);
+          b16[i] = (uint16_t)(bits >> 16);
+        }
+        void *scratch = mem_alloc_aligned(gemm_scratch(p) + gemm_scratch(plain) + 64, 64);
+        void *packed = mem_alloc_aligned(gemm_pack_bytes(p) + 64, 64);
+        if (t & 4) gemm_pack(p, packed, b16, GEMM_BF16);
+        gemm_run(plain, want, a, b, NULL, scratch);
+        gemm_run(p, c, a16, t & 4 ? packed : b16, NULL, scratch);
+        assert_memory_equal(c, want, sizeof(float) * M * N);
+        gemm_plan_free(p);
+        gemm_plan_free(plain);
+        mem_free_aligned(a);
+        mem_free_aligned(b);
+        mem_free_aligned(c);
+        mem_free_aligned(want);
+        mem_free_aligned(a16);
+        mem_free_aligned(b16);
+        mem_free_aligned(scratch);
+        mem_free_aligned(packed);
+      }
+}
+
 int main(void) {
   rng_init(&draw, 5, RNG_TEST, 0);
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(products_are_right),        cmocka_unit_test(batches_are_right),
       cmocka_unit_test(misfits_are_refused),       cmocka_unit_test(threads_agree),
       cmocka_unit_test(running_allocates_nothing), cmocka_unit_test(packed_is_the_same),
+      cmocka_unit_test(half_is_within_bounds),     cmocka_unit_test(half_keeps_the_extremes),
+      cmocka_unit_test(stored_bf16_is_read),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -53,6 +53,7 @@ const gemm_kernels *gemm_kernels_ref(void);
 #if defined(__x86_64__)
 const gemm_kernels *gemm_kernels_avx2(void);
 const gemm_kernels *gemm_kernels_avx512(void);
+const gemm_kernels *gemm_kernels_avx512fp16(void); /* in half precision */
 #endif
 
 typedef struct tiled_product {
