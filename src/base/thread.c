@@ -16,6 +16,12 @@ void thread_set_count(int n) {
   omp_set_num_threads(n > 0 ? n : thread_available());
 }
 
+int thread_narrow(int n) {
+  int before = omp_get_max_threads();
+  if (before > n) omp_set_num_threads(n);
+  return before;
+}
+
 int thread_count(void) {
   return omp_in_parallel() ? 1 : omp_get_max_threads();
 }

@@ -5,6 +5,7 @@
 #include "graph/plan.h"
 
 #include "base/clock.h"
+#include "base/thread.h"
 #include "graph/op_inner.h"
 
 #include <string.h>
@@ -242,10 +243,25 @@ static garam_status memory_take(plan *p, garam_error *err) {
   return GARAM_OK;
 }
 
+/* Steps of a few microseconds are not worth a second thread: waking it and waiting for it costs as
+ * much where the machine is idle, and a hundred times as much where it is not. */
+static bool is_small(const graph *g) {
+  enum { WORTH_FLOPS = 16000000 }; /* of a step, on average */
+  double flops = 0, n = 0;
+  for (size_t i = 0; i < g->n_nodes; i++) {
+    const node *made = g->nodes[i];
+    if (!runs(made)) continue;
+    n++;
+    if (made->op->flops) flops += made->op->flops(made);
+  }
+  return flops < n * WORTH_FLOPS;
+}
+
 static garam_status plan_make(plan *p, garam_error *err) {
   graph *g = p->graph;
   uint32_t *last = NULL;
   garam_status status = GARAM_OK;
+  int before;
   if (!p->config.accumulate) scale_become_constant(g);
   if (!p->config.keep_order) {
     TRY_GOTO(done, rewrite_fold(g, err));
@@ -259,7 +275,11 @@ static garam_status plan_make(plan *p, garam_error *err) {
   TRY_GOTO(done, place_gradients(p, err));
   TRY_GOTO(done, rewrite_fixed_first(g, err));
   graph_count_uses(g);
-  TRY_GOTO(done, steps_prepare(p, err));
+  p->one_thread = is_small(g);
+  before = p->one_thread ? thread_narrow(1) : 0;
+  status = steps_prepare(p, err);
+  if (before) thread_set_count(before);
+  TRY_GOTO(done, status);
   last = mem_array((size_t)g->n_tensors + 1, sizeof *last);
   if (!last) TRY_GOTO(done, fail_memory(err, g->n_tensors * sizeof *last));
   lifetimes_find(last, p);
@@ -381,6 +401,7 @@ garam_status plan_run_part(plan *p, uint64_t step, uint64_t part, garam_error *e
   REQUIRE(!p->config.dry, "plan_run: a dry plan has no memory");
   if (p->config.grads && !p->config.accumulate) clear_unreached(p);
   if (p->profiling) p->n_runs++;
+  const int before = p->one_thread ? thread_narrow(1) : 0;
   run_fixed(p);
   for (size_t i = p->n_fixed; i < p->n_steps; i++) {
     plan_step *s = &p->steps[i];
@@ -388,6 +409,7 @@ garam_status plan_run_part(plan *p, uint64_t step, uint64_t part, garam_error *e
     s->run.part = part;
     step_run(p, s);
   }
+  if (before) thread_set_count(before);
   return GARAM_OK;
 }
 
