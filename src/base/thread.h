@@ -10,9 +10,9 @@ void thread_set_count(int n); /* 0: as many as the process may run on */
 /* At most n in regions that the caller enters from here on; returns the count before, which
  * thread_set_count restores. */
 int thread_narrow(int n);
-int thread_count(void);       /* that a parallel region entered here would get (1 inside one) */
-int thread_index(void);       /* of the caller in its region, from 0 */
-int thread_available(void);   /* processors that this process may run on */
+int thread_count(void);     /* that a parallel region entered here would get (1 inside one) */
+int thread_index(void);     /* of the caller in its region, from 0 */
+int thread_available(void); /* processors that this process may run on */
 
 typedef void (*thread_fn)(void *context, size_t begin, size_t end);
 

@@ -148,13 +148,13 @@ static int run_updates(cli *c) {
   if (bench_updates(&r, &config, &err) != GARAM_OK) return cli_fail(c, &err);
   size_t peak = mem_peak_resident();
   if (c->common.json)
-    return cli_print_json(
-        c, json_pack("{s:f, s:I, s:f, s:I, s:f, s:I, s:f, s:f, s:s, s:i}", "updates_per_second",
-                     r.updates_per_second, "updates", (json_int_t)r.updates, "seconds", r.seconds,
-                     "parameters", (json_int_t)r.parameters, "flops_per_second",
-                     r.flops * r.updates_per_second, "peak_bytes", (json_int_t)peak, "critic_loss",
-                     r.critic_loss, "actor_loss", r.actor_loss, "dtype", "fp32", "threads",
-                     thread_count()));
+    return cli_print_json(c, json_pack("{s:f, s:I, s:f, s:I, s:f, s:I, s:f, s:f, s:s, s:i}",
+                                       "updates_per_second", r.updates_per_second, "updates",
+                                       (json_int_t)r.updates, "seconds", r.seconds, "parameters",
+                                       (json_int_t)r.parameters, "flops_per_second",
+                                       r.flops * r.updates_per_second, "peak_bytes",
+                                       (json_int_t)peak, "critic_loss", r.critic_loss, "actor_loss",
+                                       r.actor_loss, "dtype", "fp32", "threads", thread_count()));
   char a[TEXT_SHORT], n[TEXT_SHORT];
   printf("updates     %.0f a second of actor and critic together, %s each\n", r.updates_per_second,
          text_duration(a, (int64_t)(1e9 / r.updates_per_second)));
@@ -354,8 +354,8 @@ static const struct {
     {"machine", "machine", "what products and memory reach here", run_machine},
     {"step", "step [--model NAME] [--preset NAME] [--batch N]", "a training step of a model",
      run_step},
-    {"updates", "updates [--first N] [--second N] [--batch N]", "learning steps of actor and critic",
-     run_updates},
+    {"updates", "updates [--first N] [--second N] [--batch N]",
+     "learning steps of actor and critic", run_updates},
     {"infer", "infer MODEL [--batch N] [--rate N]", "latency of windows in memory", run_infer},
     {"predict", "predict MODEL DATA | predict --model gbdt",
      "latency of real rows, one at a time; of made-up trees", run_predict},

@@ -39,9 +39,9 @@ static tensor *layer(tensor *x, int64_t n_out, bool frozen, const char *name) {
   if (!frozen) return nn_linear(x, n_out, NN_INIT_KAIMING, name);
   graph *g = tensor_graph(x);
   char full[NN_NAME_MAX];
-  tensor *w = graph_param(g, nn_name(full, name, "weight"), 2,
-                          (const int64_t[]){tensor_dim(x, -1), n_out},
-                          (param_init){INIT_KAIMING, 1, 0, 0}, PARAM_DECAY);
+  tensor *w =
+      graph_param(g, nn_name(full, name, "weight"), 2, (const int64_t[]){tensor_dim(x, -1), n_out},
+                  (param_init){INIT_KAIMING, 1, 0, 0}, PARAM_DECAY);
   tensor *b = graph_param(g, nn_name(full, name, "bias"), 1, &n_out,
                           (param_init){INIT_ZERO, 0, 0, 0}, PARAM_PLAIN);
   return op_linear(x, op_stop_gradient(w), op_stop_gradient(b));
@@ -163,10 +163,10 @@ static garam_status prepare(learner_ddpg *l, bench_updates_result *out, garam_er
   TRY_GOTO(done, block_new(&l->actor_grads, l->block, err));
   graph_param_init(slow, l->params, 1);
   memcpy(l->slow_params, l->params, l->block * sizeof *l->params);
-  TRY_GOTO(done, graph_compile(&l->slow, slow,
-                               &(plan_config){.params = l->slow_params,
-                                              .params_version = &l->slow_version},
-                               err));
+  TRY_GOTO(done,
+           graph_compile(
+               &l->slow, slow,
+               &(plan_config){.params = l->slow_params, .params_version = &l->slow_version}, err));
   TRY_GOTO(done, graph_compile(&l->critic, q,
                                &(plan_config){.params = l->params + l->critic_at,
                                               .grads = l->grads + l->critic_at,
@@ -225,8 +225,8 @@ garam_status bench_updates(bench_updates_result *out, const bench_updates_config
   out->critic_loss = (double)*(const float *)plan_output(l.critic, "loss", NULL);
   out->actor_loss = (double)*(const float *)plan_output(l.actor, "loss", NULL);
   if (!isfinite(out->critic_loss) || !isfinite(out->actor_loss))
-    status = fail(err, GARAM_NUMERIC, "the losses are %g and %g", out->critic_loss,
-                  out->actor_loss);
+    status =
+        fail(err, GARAM_NUMERIC, "the losses are %g and %g", out->critic_loss, out->actor_loss);
 done:
   plan_free(l.slow);
   plan_free(l.critic);
