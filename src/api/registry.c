@@ -8,6 +8,7 @@
 #include "tree/gbdt.h"
 
 const learner_ops *const learner_registry[] = {
-    &learner_transformer, &linear_ops, &learner_mlp, &learner_lstm, &learner_gru, &gbdt_ops,
-    &ensemble_stack,      NULL,
+    &learner_transformer, &linear_ops,        &learner_mlp,       &learner_lstm,
+    &learner_gru,         &gbdt_ops,          &ensemble_stack,    &ensemble_average,
+    &ensemble_bagging,    &ensemble_adaboost, &ensemble_boosting, NULL,
 };

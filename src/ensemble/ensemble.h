@@ -6,12 +6,18 @@
  *   score.h     scores of members as probabilities, and their losses
  *   weigh.h     weights of members
  *   run.h       the run of a fit, member by member: seeds, progress, checkpoints
- *   stack.c     out-of-fold stacking, blending, ensemble selection */
+ *   stack.c     out-of-fold stacking, blending, ensemble selection
+ *   average.c   members side by side: weighted means and votes
+ *   series.h    members of one kind in a row
+ *   bagging.c   bagging and pasting, out-of-bag scores
+ *   adaboost.c  SAMME, SAMME.R, R2
+ *   boosting.c  gradient boosting over any learner */
 #ifndef ENSEMBLE_ENSEMBLE_H
 #define ENSEMBLE_ENSEMBLE_H
 
 #include "learn/learner.h"
 
-extern const learner_ops ensemble_stack;
+extern const learner_ops ensemble_stack, ensemble_average, ensemble_bagging, ensemble_adaboost,
+    ensemble_boosting;
 
 #endif

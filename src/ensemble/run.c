@@ -223,11 +223,14 @@ garam_status run_member(run *r, member *m, const member_spec *spec, const datase
   return r->fit->checkpoint ? write_unit(r, m, err) : GARAM_OK;
 }
 
-static bool stops_early(const learner_ops *ops) {
-  static const char *const rows[] = {"patience", "early-stopping", "early-stopping-rounds",
-                                     "stop-share"};
-  for (size_t i = 0; i < COUNT_OF(rows); i++)
-    if (opt_find(ops->options, ops->n_options, rows[i])) return true;
+/* A row of one of these names that is not 0. */
+static bool stops_early(const member_spec *spec) {
+  static const char *const names[] = {"patience", "early-stopping", "stop-share"};
+  for (size_t i = 0; i < COUNT_OF(names); i++) {
+    const opt_row *row = opt_find(spec->ops->options, spec->ops->n_options, names[i]);
+    char text[OPT_TEXT_MAX];
+    if (row && strcmp(opt_value_text(text, row, spec->config), "0") != 0) return true;
+  }
   return false;
 }
 
@@ -236,7 +239,7 @@ garam_status run_member_cut(run *r, member *m, const member_spec *spec, const da
                             double share, size_t embargo, garam_error *err) {
   fold cut = {0};
   row_set used = train, stopping = valid;
-  if (valid.n == 0 && share > 0 && stops_early(spec->ops)) {
+  if (valid.n == 0 && share > 0 && stops_early(spec)) {
     TRY(part_stopping(&cut, d, train, share, embargo, run_seed(r, r->n_done), err));
     used = cut.train;
     stopping = cut.valid;

@@ -627,21 +627,6 @@ static garam_status stack_save(const learner *l, package_writer *w, const char *
   return package_add(w, full, PACKAGE_F64, 1, &n, s->weights, err);
 }
 
-static garam_status load_weights(stack *s, package_reader *r, const char *prefix,
-                                 garam_error *err) {
-  char name[PREFIX_MAX];
-  const package_tensor *t;
-  int64_t n = (int64_t)last_layer(s)->n;
-  snprintf(name, sizeof name, "%sweights", prefix);
-  TRY(package_get_finite(&t, r, name, PACKAGE_F64, 1, &n, err));
-  memcpy(s->weights, t->data, t->bytes);
-  for (size_t i = 0; i < (size_t)n; i++)
-    if (s->weights[i] < 0 || s->weights[i] > 1)
-      return fail(err, GARAM_CORRUPT, "%s: %s: weight %zu is %g, outside 0 to 1", package_name(r),
-                  name, i, s->weights[i]);
-  return GARAM_OK;
-}
-
 static garam_status stack_load(learner **out, const void *c, const learner_shape *shape,
                                package_reader *r, const char *prefix, garam_error *err) {
   stack *s;
@@ -652,7 +637,7 @@ static garam_status stack_load(learner **out, const void *c, const learner_shape
     TRY_GOTO(done, fail(err, GARAM_INVALID, "stack: ensembles nested too deep for a package"));
   for (int i = 0; i < s->config.layers; i++) TRY_GOTO(done, add_layer(s, r, prefix, err));
   TRY_GOTO(done, add_meta(s, r, prefix, err));
-  if (!s->has_meta) TRY_GOTO(done, load_weights(s, r, prefix, err));
+  if (!s->has_meta) TRY_GOTO(done, weigh_load(s->weights, last_layer(s)->n, r, prefix, err));
   *out = &s->base;
   return GARAM_OK;
 done:

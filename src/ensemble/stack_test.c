@@ -1,8 +1,7 @@
-/* Stacking: no member predicts what it could remember, the whole is as good as it should be, and it
- * does not depend on threads, interruptions or packages. */
+/* Stacking: no member predicts what it could remember, and the whole is as good as it should be.
+ * What holds for every ensemble is in ensemble_test.c. */
 #include "ensemble/fixture.h"
 
-#include "base/thread.h"
 #include "ensemble/part.h"
 
 FIXTURE_REGISTRY(&ensemble_stack);
@@ -126,140 +125,6 @@ static void regression_learns(void **state) {
   }
 }
 
-/* ---- the same bits ------------------------------------------------------------------------------
- */
-
-static const char *const every_kind[][9] = {
-    {"members=linear,mlp:hidden=16,seq=3,epochs=4,batch=32", "folds=3", "layers=1", NULL},
-    {"members=linear,mlp:hidden=8,seq=1,epochs=3,batch=32", "folds=3", "layers=2", "refit=folds",
-     "pass-through=true", NULL},
-    {"members=linear,mlp:hidden=8,seq=2,epochs=3,batch=32,linear:window=4", "folds=3",
-     "meta=greedy", "greedy-bags=5", "meta-features=probabilities", "layers=2",
-     "out-of-fold=walk-forward", NULL},
-    {"members=stack:members=(linear,linear:l2=1),folds=2,mlp:hidden=8,seq=2,epochs=3,batch=32",
-     "folds=2", NULL},
-};
-
-static float *trained(const char *const *settings, dataset *d, const fit_context *fit) {
-  learner *l = fixture_learner(&ensemble_stack, settings, d);
-  fixture_fit(l, d, fixture_set(0, 300), fixture_set(301, 350), fit, NULL);
-  float *out = fixture_scores(l, d, fixture_set(350, 400));
-  l->ops->destroy(l);
-  return out;
-}
-
-static void threads_change_nothing(void **state) {
-  (void)state;
-  dataset *d = fixture_market(400, 3, 0.5, 3, 7);
-  for (size_t i = 0; i < COUNT_OF(every_kind); i++) {
-    float *first = NULL;
-    for (int threads = 1; threads <= 4; threads *= 2) {
-      thread_set_count(threads);
-      float *out = trained(every_kind[i], d, NULL);
-      if (first) assert_memory_equal(out, first, 50 * 3 * sizeof *out);
-      else first = out;
-      if (out != first) mem_free(out);
-    }
-    thread_set_count(0);
-    mem_free(first);
-  }
-  dataset_free(d);
-}
-
-static void saved_predicts_the_same(void **state) {
-  (void)state;
-  for (int classes = 0; classes <= 3; classes += classes ? 1 : 2) {
-    dataset *d = fixture_market(400, classes, 0.5, 3, 7);
-    size_t k = classes ? (size_t)classes : 1;
-    for (size_t i = 0; i < COUNT_OF(every_kind); i++) {
-      learner *l = fixture_learner(&ensemble_stack, every_kind[i], d);
-      fixture_fit(l, d, fixture_set(0, 300), fixture_set(301, 350), NULL, NULL);
-      learner *back = fixture_saved(l, every_kind[i], d);
-      assert_int_equal(back->ops->context(back), l->ops->context(l));
-      assert_int_equal(back->ops->parameters(back), l->ops->parameters(l));
-      float *a = fixture_scores(l, d, fixture_set(0, 400));
-      float *b = fixture_scores(back, d, fixture_set(0, 400));
-      assert_memory_equal(a, b, 400 * k * sizeof *a);
-      mem_free(a);
-      mem_free(b);
-      back->ops->destroy(back);
-      l->ops->destroy(l);
-    }
-    dataset_free(d);
-  }
-}
-
-static int calls_left;
-
-static bool stop_after(void *context) {
-  (void)context;
-  return calls_left-- <= 0;
-}
-
-/* Stopped in the middle of one fit after another, and gone on with: the bytes of one run. */
-static void resumed_is_uninterrupted(void **state) {
-  (void)state;
-  dataset *d = fixture_market(400, 3, 0.5, 3, 7);
-  char folder[64], command[96];
-  snprintf(folder, sizeof folder, "/tmp/garam-stack-%d", (int)getpid());
-  snprintf(command, sizeof command, "rm -rf %s", folder);
-  for (size_t i = 0; i < COUNT_OF(every_kind); i++) {
-    float *whole = trained(every_kind[i], d, &(fit_context){.seed = 5});
-    fit_context fit = {.seed = 5, .checkpoint = folder, .interrupted = stop_after};
-    float *out = NULL;
-    int stops = 0;
-    garam_error err;
-    for (; !out; stops++) {
-      learner *l = fixture_learner(&ensemble_stack, every_kind[i], d);
-      fit_summary s;
-      calls_left = 150;
-      garam_status status =
-          l->ops->fit(l, d, fixture_set(0, 300), fixture_set(301, 350), &fit, &s, &err);
-      if (status == GARAM_OK) {
-        out = fixture_scores(l, d, fixture_set(350, 400));
-        fit_summary_deinit(&s);
-      } else if (status != GARAM_INTERRUPTED) fail_msg("%s", err.message);
-      fit.resume = true;
-      l->ops->destroy(l);
-      assert_true(stops < 40);
-    }
-    assert_true(stops > 1);
-    assert_memory_equal(out, whole, 50 * 3 * sizeof *out);
-    mem_free(out);
-    mem_free(whole);
-    /* Another seed's checkpoint is refused, by name. */
-    learner *l = fixture_learner(&ensemble_stack, every_kind[i], d);
-    fit_summary s;
-    fit.seed = 6;
-    assert_int_equal(l->ops->fit(l, d, fixture_set(0, 300), fixture_set(301, 350), &fit, &s, &err),
-                     GARAM_MISMATCH);
-    assert_non_null(strstr(err.message, "seed"));
-    l->ops->destroy(l);
-    assert_int_equal(system(command), 0);
-  }
-  dataset_free(d);
-}
-
-static void warm_predictions_allocate_nothing(void **state) {
-  (void)state;
-  dataset *d = fixture_market(400, 3, 0.5, 3, 7);
-  for (size_t i = 0; i < COUNT_OF(every_kind); i++) {
-    learner *l = fixture_learner(&ensemble_stack, every_kind[i], d);
-    fixture_fit(l, d, fixture_set(0, 300), (row_set){0}, NULL, NULL);
-    size_t context = l->ops->context(l);
-    float x[7 * 4 * FIXTURE_FEATURES] = {0}, out[7 * 3];
-    assert_true(context <= 4);
-    for (int warm = 0; warm < 2; warm++) {
-      uint64_t before = mem_count();
-      for (size_t n = 1; n <= 7; n += 3)
-        assert_int_equal(l->ops->predict(l, x, NULL, n, out, NULL), GARAM_OK);
-      if (warm) assert_int_equal(mem_count(), before);
-    }
-    l->ops->destroy(l);
-  }
-  dataset_free(d);
-}
-
 /* ---- what goes wrong ----------------------------------------------------------------------------
  */
 
@@ -329,10 +194,6 @@ int main(void) {
       cmocka_unit_test(rows_in_a_label_are_counted),
       cmocka_unit_test(learns),
       cmocka_unit_test(regression_learns),
-      cmocka_unit_test(threads_change_nothing),
-      cmocka_unit_test(saved_predicts_the_same),
-      cmocka_unit_test(resumed_is_uninterrupted),
-      cmocka_unit_test(warm_predictions_allocate_nothing),
       cmocka_unit_test(bad_settings_are_refused),
       cmocka_unit_test(too_few_rows_are_refused),
   };

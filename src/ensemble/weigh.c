@@ -8,6 +8,7 @@
 #include "ensemble/score.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 const char *const weigh_names[] = {"uniform", "loss", "greedy", "convex", NULL};
@@ -212,5 +213,20 @@ garam_status weigh(double *out, weigh_kind kind, const weigh_config *config,
   if (!(total > 0) || !isfinite(total))
     return fail(err, GARAM_NUMERIC, "the predictions of the members are not finite numbers");
   for (size_t m = 0; m < n_members; m++) out[m] /= total;
+  return GARAM_OK;
+}
+
+garam_status weigh_load(double *out, size_t n, const package_reader *r, const char *prefix,
+                        garam_error *err) {
+  char name[128];
+  const package_tensor *t;
+  int64_t dims = (int64_t)n;
+  snprintf(name, sizeof name, "%sweights", prefix);
+  TRY(package_get_finite(&t, r, name, PACKAGE_F64, 1, &dims, err));
+  memcpy(out, t->data, t->bytes);
+  for (size_t i = 0; i < n; i++)
+    if (out[i] < 0 || out[i] > 1)
+      return fail(err, GARAM_CORRUPT, "%s: %s: weight %zu is %g, outside 0 to 1", package_name(r),
+                  name, i, out[i]);
   return GARAM_OK;
 }

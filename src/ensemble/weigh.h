@@ -4,6 +4,7 @@
 #define ENSEMBLE_WEIGH_H
 
 #include "learn/dataset.h"
+#include "learn/package.h"
 
 typedef enum weigh_kind {
   WEIGH_UNIFORM,
@@ -24,5 +25,9 @@ typedef struct weigh_config {
 garam_status weigh(double *out, weigh_kind kind, const weigh_config *config,
                    const float *const *predictions, size_t n_members, const dataset *d,
                    row_set rows, size_t k, garam_error *err);
+
+/* PREFIXweights of a package: (n), each from 0 to 1. */
+garam_status weigh_load(double *out, size_t n, const package_reader *r, const char *prefix,
+                        garam_error *err);
 
 #endif

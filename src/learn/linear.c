@@ -142,6 +142,8 @@ static void problem_deinit(problem *p) {
   mem_free(p->gradients);
   mem_free(p->scores);
   mem_free(p->sums);
+  p->gradients = p->scores = NULL;
+  p->sums = NULL;
 }
 
 static garam_status problem_init(problem *p, const linear *m, const dataset *d, row_set rows,
