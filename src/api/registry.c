@@ -1,6 +1,7 @@
 /* Every kind of learner there is, in the order in which `garam models` lists them. The one room
  * that knows them all; a new learner adds its record here and has a flag, help, package and
  * server with it. */
+#include "ensemble/dynamic.h"
 #include "ensemble/ensemble.h"
 #include "learn/learner.h"
 #include "learn/linear.h"
@@ -8,7 +9,17 @@
 #include "tree/gbdt.h"
 
 const learner_ops *const learner_registry[] = {
-    &learner_transformer, &linear_ops,        &learner_mlp,       &learner_lstm,
-    &learner_gru,         &gbdt_ops,          &ensemble_stack,    &ensemble_average,
-    &ensemble_bagging,    &ensemble_adaboost, &ensemble_boosting, NULL,
+    &learner_transformer,
+    &linear_ops,
+    &learner_mlp,
+    &learner_lstm,
+    &learner_gru,
+    &gbdt_ops,
+    &ensemble_stack,
+    &ensemble_average,
+    &ensemble_bagging,
+    &ensemble_adaboost,
+    &ensemble_boosting,
+    &learner_dynamic,
+    NULL,
 };

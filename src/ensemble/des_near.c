@@ -31,24 +31,20 @@ void des_near_deinit(des_near *s) {
   *s = (des_near){0};
 }
 
-static float sum_of(lanes v) {
-  float s[LANES];
-  memcpy(s, &v, sizeof s);
-  for (size_t half = LANES / 2; half > 0; half /= 2)
-    for (size_t j = 0; j < half; j++) s[j] += s[j + half];
-  return s[0];
-}
-
 static inline __attribute__((always_inline)) float distance(const float *a, const float *b,
                                                             size_t stride) {
   lanes sum = {0}, u, v;
+  float s[LANES];
   for (size_t i = 0; i < stride; i += LANES) {
     memcpy(&u, a + i, sizeof u);
     memcpy(&v, b + i, sizeof v);
     u -= v;
     sum += u * u;
   }
-  return sum_of(sum);
+  memcpy(s, &sum, sizeof s);
+  for (size_t half = LANES / 2; half > 0; half /= 2)
+    for (size_t j = 0; j < half; j++) s[j] += s[j + half];
+  return s[0];
 }
 
 float des_near_distance(const float *a, const float *b, size_t stride) {

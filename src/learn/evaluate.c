@@ -38,6 +38,7 @@ static void evaluation_deinit(evaluation *e) {
   labels_free(e->l);
   bars_free(e->b);
   mem_free(e->rows);
+  mem_free(e->fresh);
   mem_free(e->out);
   mem_free(e->y);
   mem_free(e->top);
@@ -106,7 +107,8 @@ static garam_status choose_rows(evaluation *e, seen table_is, garam_error *err) 
   e->rows = mem_array(d->n_rows + 1, sizeof *e->rows);
   garam_status status = GARAM_OK;
   size_t labelled = 0, n_fresh = 0;
-  if (!fresh || !e->rows) {
+  e->fresh = mem_array(d->n_rows + 1, sizeof *e->fresh);
+  if (!fresh || !e->rows || !e->fresh) {
     status = fail_memory(err, d->n_rows * sizeof *e->rows);
     goto done;
   }
@@ -115,6 +117,7 @@ static garam_status choose_rows(evaluation *e, seen table_is, garam_error *err) 
     if (!d->usable[i] || !dataset_labelled(d, i)) continue;
     labelled++;
     n_fresh += fresh[i];
+    if (fresh[i]) e->fresh[e->n_fresh++] = (uint32_t)i;
     if (fresh[i] || e->config->all_rows) e->rows[e->n++] = (uint32_t)i;
   }
   if (labelled == 0) {
@@ -172,17 +175,15 @@ static garam_status predict(evaluation *e, garam_error *err) {
   if (e->d->weight) e->weight = mem_array(n, sizeof *e->weight);
   if (!e->out || (e->k > 0 ? !e->y || !e->top : !e->value) || (e->d->weight && !e->weight))
     return fail_memory(err, n * k * sizeof *e->out);
-  TRY(pipeline_predict(e->p, e->d, (row_set){e->rows, n}, e->out, err));
   for (size_t i = 0; i < n; i++) {
     uint32_t row = e->rows[i];
-    if (e->k > 0) {
-      e->y[i] = e->d->y[row];
-      e->top[i] = metric_top(e->out + i * k, e->k);
-    } else {
-      e->value[i] = e->d->value[row];
-    }
+    if (e->k > 0) e->y[i] = e->d->y[row];
+    else e->value[i] = e->d->value[row];
     if (e->weight) e->weight[i] = e->d->weight[row];
   }
+  if (pipeline_streams(e->p)) TRY(evaluate_stream(e, err));
+  else TRY(pipeline_predict(e->p, e->d, (row_set){e->rows, n}, e->out, err));
+  for (size_t i = 0; e->k > 0 && i < n; i++) e->top[i] = metric_top(e->out + i * k, e->k);
   return GARAM_OK;
 }
 

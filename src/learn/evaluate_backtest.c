@@ -12,13 +12,13 @@ static double sign(double x) {
 }
 
 /* In [-1, 1]. The last class is up, the first down, whether there is a flat one or not. */
-static double position_of(const evaluation *e, size_t i) {
+static double position_of(const evaluation *e, const float *out, size_t i) {
   const evaluate_config *c = e->config;
   if (e->k == 0) {
-    double value = (double)e->out[i];
+    double value = (double)out[i];
     return fabs(value) < c->edge ? 0 : sign(value);
   }
-  const float *p = e->out + i * (size_t)e->k;
+  const float *p = out + i * (size_t)e->k;
   double edge = (double)p[e->k - 1] - (double)p[0];
   if (fabs(edge) < c->edge) return 0;
   switch ((evaluate_position)c->position) {
@@ -26,7 +26,8 @@ static double position_of(const evaluation *e, size_t i) {
   case POSITION_PROPORTIONAL: return edge;
   case POSITION_CALL: break;
   }
-  return e->top[i] == e->k - 1 ? 1 : e->top[i] == 0 ? -1 : 0;
+  int top = metric_top(p, e->k);
+  return top == e->k - 1 ? 1 : top == 0 ? -1 : 0;
 }
 
 static void put_equity(evaluation *e, const backtest_report *r) {
@@ -44,17 +45,22 @@ static void put_equity(evaluation *e, const backtest_report *r) {
       json_pack("{s:o, s:o, s:o}", "time", time, "strategy", ours, "buy_and_hold", hold));
 }
 
+garam_status evaluate_money(backtest_report *out, const evaluation *e, const float *predictions,
+                            garam_error *err) {
+  double *position = mem_array(e->n, sizeof *position);
+  if (!position) return fail_memory(err, e->n * sizeof *position);
+  for (size_t i = 0; i < e->n; i++) position[i] = position_of(e, predictions, i);
+  garam_status status = backtest_run(out, e->b, e->rows, position, e->n, &e->p->config.costs,
+                                     e->config->n_trials, err);
+  mem_free(position);
+  return status;
+}
+
 garam_status evaluate_backtest(evaluation *e, garam_error *err) {
   static const char *const rules[] = {"call", "sign", "proportional"};
   backtest_report r = {0};
   const cost_config *costs = &e->p->config.costs;
-  double *position = mem_array(e->n, sizeof *position);
-  if (!position) return fail_memory(err, e->n * sizeof *position);
-  for (size_t i = 0; i < e->n; i++) position[i] = position_of(e, i);
-  garam_status status =
-      backtest_run(&r, e->b, e->rows, position, e->n, costs, e->config->n_trials, err);
-  mem_free(position);
-  if (status != GARAM_OK) return status;
+  TRY(evaluate_money(&r, e, e->out, err));
   json_t *b = json_object();
   if (b) {
     const struct {

@@ -15,6 +15,8 @@ typedef struct evaluation {
 
   uint32_t *rows; /* scored */
   size_t n;
+  uint32_t *fresh; /* labelled rows that fitting has not seen: outcomes to go on learning from */
+  size_t n_fresh;
   float *out;       /* (n, K) probabilities, or (n) values */
   int32_t *y, *top; /* (n) truth and call; classes only */
   float *value;     /* (n) truth; values only */
@@ -32,5 +34,10 @@ json_t *evaluation_pair(double low, double high); /* [low, high]; null where not
 garam_status evaluate_baselines(evaluation *e, garam_error *err); /* evaluate_baseline.c */
 garam_status evaluate_backtest(evaluation *e, garam_error *err);  /* evaluate_backtest.c */
 garam_status evaluate_scores(evaluation *e, garam_error *err);    /* evaluate_score.c */
+/* evaluate_stream.c: fills e->out in a walk through time, and puts the parts beside the whole. */
+garam_status evaluate_stream(evaluation *e, garam_error *err);
+/* What out (n, K), or (n) values, would have earned. */
+garam_status evaluate_money(backtest_report *out, const evaluation *e, const float *predictions,
+                            garam_error *err);
 
 #endif

@@ -49,6 +49,25 @@ typedef struct learner_preset {
   const char *const *settings; /* "d-model=64", ...; NULL at the end */
 } learner_preset;
 
+/* A learner that goes on learning from outcomes (a dynamic ensemble). What a row says is worked out
+ * once, in batches, by `view`; an answer or an outcome then is one tick, without an allocation.
+ * predict is view and answer. stream.h walks rows in time, outcomes when they are known. Such a
+ * learner takes raw inputs and values (not wants_scaled). */
+typedef struct learner_stream {
+  size_t (*width)(const learner *l); /* floats of a view */
+  garam_status (*view)(learner *l, const float *x, const int32_t *begin, size_t n, float *views,
+                       garam_error *err); /* x, begin as in predict; views (n, width) */
+  void (*answer)(learner *l, const float *view, float *out);              /* by what is known now */
+  void (*observe)(learner *l, const float *view, int32_t y, float value); /* what became of it */
+  void (*keep)(learner *l);   /* what it knows now is what save writes and rewind goes back to */
+  void (*rewind)(learner *l); /* to what was kept last: by fit, load or keep */
+  /* The parts it is made of, for comparison; the last is their plain mean. */
+  size_t (*n_parts)(const learner *l);
+  const char *(*part_name)(const learner *l, size_t i);
+  void (*part)(learner *l, const float *view, size_t i, float *out); /* as answer */
+  json_t *(*describe)(const learner *l); /* weights and counts as they stand; NULL: no memory */
+} learner_stream;
+
 /* The record of one kind of learner. */
 typedef struct learner_ops {
   const char *name, *summary;
@@ -74,6 +93,7 @@ typedef struct learner_ops {
   garam_status (*load)(learner **out, const void *config, const learner_shape *shape,
                        package_reader *r, const char *prefix, garam_error *err);
   size_t (*parameters)(const learner *l);
+  const learner_stream *stream; /* NULL: it does not change once fitted */
 } learner_ops;
 
 struct learner {

@@ -81,6 +81,12 @@ garam_status pipeline_predict(pipeline *p, const dataset *d, row_set rows, float
 garam_status pipeline_predict_windows(pipeline *p, const float *x, const int32_t *begin, size_t n,
                                       float *out, garam_error *err);
 
+/* A learner that goes on learning (learner_stream): the outcome of one window x (1, T, F), raw, has
+ * become known; a class, or a value in the data's unit. It counts for every answer from now on, and
+ * is in what is saved. GARAM_UNSUPPORTED for other learners. No malloc once warm. */
+garam_status pipeline_observe(pipeline *p, const float *x, const int32_t *begin, int32_t y,
+                              float value, garam_error *err);
+
 /* Everything `garam evaluate --json` prints (cli.md), from a labelled table. When the table is the
  * one trained on (by its digest), only rows of the test part are scored; of another table with
  * times, only rows whose label's interval does not meet that of training and validation. What was
@@ -93,7 +99,9 @@ garam_status pipeline_predict_windows(pipeline *p, const float *x, const int32_t
  *   baselines{majority, persistence, momentum} or {mean, persistence, momentum, no_change}
  *   over_best_baseline{baseline, accuracy, interval}: paired
  *   backtest{...} (market), bayes_accuracy and share_of_bayes (simulated with its posterior)
- *   detail: confusion, class_names, reliability, coverage, equity, training curve */
+ *   detail: confusion, class_names, reliability, coverage, equity, training curve; of a learner
+ *     that goes on learning: stream{outcomes, weights}, parts[{name, scores, backtest}]. Such a
+ *     learner walks through the scored rows in time, shown each outcome once it is known. */
 typedef enum evaluate_position {
   POSITION_CALL,         /* +-1 where up or down is the likeliest class, else 0 */
   POSITION_SIGN,         /* the sign of p_up - p_down */

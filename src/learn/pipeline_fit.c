@@ -106,6 +106,7 @@ void pipeline_free(pipeline *p) {
   mem_free(p->scaled_x);
   mem_free(p->batch_x);
   mem_free(p->batch_begin);
+  mem_free(p->view);
   mem_free(p);
 }
 
@@ -397,6 +398,19 @@ static garam_status score_rows(float *out, pipeline *p, const dataset *d, row_se
   return status;
 }
 
+/* A learner that goes on learning walks through the validation rows as it will through later ones,
+ * and is kept as it is at their end: their outcomes are known before the test part begins. */
+static garam_status walk_rows(float *out, pipeline *p, const dataset *d, row_set rows,
+                              garam_error *err) {
+  stream_views v;
+  TRY(stream_views_init(&v, p, d, rows, (row_set){0}, err));
+  garam_status status = stream_walk(p->learner, d, rows, rows, v.views, v.at,
+                                    (size_t)pipeline_n_outputs(p), true, out, err);
+  if (status == GARAM_OK) p->ops->stream->keep(p->learner);
+  stream_views_deinit(&v);
+  return status;
+}
+
 static garam_status calibrate_classes(pipeline *p, float *scores, const int32_t *y,
                                       const float *weight, size_t n, garam_error *err) {
   int k = p->shape.n_classes;
@@ -430,7 +444,8 @@ static garam_status calibrate(pipeline *p, const dataset *d, row_set valid, gara
     status = fail_memory(err, n * k * sizeof *scores);
     goto done;
   }
-  TRY_GOTO(done, score_rows(scores, p, d, valid, err));
+  TRY_GOTO(done,
+           (pipeline_streams(p) && d->known_at ? walk_rows : score_rows)(scores, p, d, valid, err));
   for (size_t i = 0; i < n; i++) {
     y[i] = d->y ? d->y[valid.rows[i]] : 0;
     weight[i] = d->weight ? d->weight[valid.rows[i]] : 1;

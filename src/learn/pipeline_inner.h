@@ -4,6 +4,7 @@
 
 #include "learn/pipeline.h"
 #include "learn/scaler.h"
+#include "learn/stream.h"
 
 enum { PIPELINE_FORMAT = 1, PIPELINE_TARGET_PERCENT = 95 };
 #define PIPELINE_TARGET 0.95 /* accuracy that thresholds and sets are chosen for */
@@ -68,12 +69,31 @@ struct pipeline {
   float *batch_x; /* scratch of predict */
   int32_t *batch_begin;
   size_t batch_capacity, begin_capacity;
+  float *view; /* scratch of observe */
+  size_t view_capacity;
 };
 
 garam_status pipeline_warn(pipeline *p, garam_error *err, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 garam_status names_copy(char ***out, char *const *names, size_t n, garam_error *err);
 void names_free(char **names, size_t n);
+
+/* ---- pipeline_stream.c: learners that go on learning -------------------------------------------
+ */
+
+/* What rows say, worked out once for a walk through them. */
+typedef struct stream_views {
+  row_set rows; /* owned */
+  uint32_t *at; /* (n_rows) place of a row in views */
+  float *views; /* (rows.n, width) */
+} stream_views;
+bool pipeline_streams(const pipeline *p);
+/* Views of the rows of both sets. */
+garam_status stream_views_init(stream_views *out, pipeline *p, const dataset *d, row_set a,
+                               row_set b, garam_error *err);
+void stream_views_deinit(stream_views *v);
+/* Scores (n, K) as a learner gives them become odds, or values in the data's unit. */
+garam_status pipeline_finish(const pipeline *p, float *out, size_t n, garam_error *err);
 
 /* ---- from a table to a dataset: pipeline_market.c, pipeline_table.c -------------------------- */
 

@@ -82,11 +82,7 @@ static garam_status scale_windows(const float **out, pipeline *p, const float *x
   return GARAM_OK;
 }
 
-garam_status pipeline_predict_windows(pipeline *p, const float *x, const int32_t *begin, size_t n,
-                                      float *out, garam_error *err) {
-  const float *taken = x;
-  if (p->scaled) TRY(scale_windows(&taken, p, x, begin, n, err));
-  TRY(p->ops->predict(p->learner, taken, begin, n, out, err));
+garam_status pipeline_finish(const pipeline *p, float *out, size_t n, garam_error *err) {
   bool finite = true;
   if (p->shape.task == TASK_REGRESSION) {
     for (size_t i = 0; i < n; i++) {
@@ -99,6 +95,14 @@ garam_status pipeline_predict_windows(pipeline *p, const float *x, const int32_t
   if (!finite)
     return fail(err, GARAM_NUMERIC, "%s: a prediction is not a finite number", p->ops->name);
   return GARAM_OK;
+}
+
+garam_status pipeline_predict_windows(pipeline *p, const float *x, const int32_t *begin, size_t n,
+                                      float *out, garam_error *err) {
+  const float *taken = x;
+  if (p->scaled) TRY(scale_windows(&taken, p, x, begin, n, err));
+  TRY(p->ops->predict(p->learner, taken, begin, n, out, err));
+  return pipeline_finish(p, out, n, err);
 }
 
 garam_status pipeline_predict(pipeline *p, const dataset *d, row_set rows, float *out,
