@@ -142,11 +142,10 @@ static void pack_rows(const tiled_product *p, char *out, float *scale, const voi
   const gemm_kernels *g = p->kernels;
   const gemm_shape *s = &p->shape;
   int64_t depth = block_depth(p, block);
-  size_t row_bytes = round_up((size_t)depth, (size_t)g->block) * g->a_size;
-  for (int64_t r = 0; r < rows; r += g->rows)
-    g->pack_a(out + (size_t)r * row_bytes, scale ? scale + r : NULL,
-              item(a, (i + r) * a_across(s) + block * g->depth * a_along(s), s->format_a),
-              a_across(s), a_along(s), s->format_a, least(g->rows, rows - r), depth);
+  size_t panel_bytes = (size_t)g->rows * round_up((size_t)depth, (size_t)g->block) * g->a_size;
+  g->pack_a(out, panel_bytes, scale,
+            item(a, i * a_across(s) + block * g->depth * a_along(s), s->format_a), a_across(s),
+            a_along(s), s->format_a, rows, depth);
 }
 
 /* Sums of packed rows with one strip, into tiles one behind another. */

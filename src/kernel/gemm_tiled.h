@@ -35,10 +35,10 @@ typedef struct gemm_kernels {
   bool scaled;           /* items are divided by a power of two for each row of A, column of B */
 
   /* n rows (columns) of `depth` items, `across` and `along` items apart, one of which is 1;
-   * scale[0..n) when scaled. Columns past n are zeros. pack_a packs as rows lie where along is 1.
-   */
-  void (*pack_a)(void *out, float *scale, const void *x, int64_t across, int64_t along,
-                 gemm_format format, int64_t n, int64_t depth);
+   * scale[0..n) when scaled. pack_a makes panels, panel_bytes apart, as rows lie where along is 1;
+   * pack_b one strip, columns past n zeros. */
+  void (*pack_a)(void *out, size_t panel_bytes, float *scale, const void *x, int64_t across,
+                 int64_t along, gemm_format format, int64_t n, int64_t depth);
   void (*pack_b)(void *out, float *scale, const void *x, int64_t across, int64_t along,
                  gemm_format format, int64_t n, int64_t depth, int64_t width);
   /* t[rows][width] = or += the product of a piece of a panel and lines of B, b_rows items apart;

@@ -4,6 +4,7 @@
 
 #if defined(__x86_64__)
 #include "kernel/avx512/lanes.h"
+#include "kernel/avx512/turn.h"
 #include "kernel/ref/shard.h"
 #include "kernel/simd/functions.inc"
 #include "kernel/simd/activate.inc"
@@ -22,28 +23,15 @@ static inline __attribute__((always_inline)) vf fma_item(const float *x, vf b, v
 #define GEMM_FMA_ITEM(x, b, c) fma_item(x, b, c)
 
 /* A square of 16 by 16 floats, turned over: n rows of x become the first n lanes of 16 lines, of
- * which `width` lanes are stored, zeros behind n. Four rows a register part, so that half of the
- * way is done by loads. */
+ * which `width` lanes are stored, zeros behind n. */
 static inline void gemm_turn(float *out, int64_t out_rows, const float *x, int64_t x_rows, int n,
                              int width) {
   __mmask16 kept = (__mmask16)((1u << n) - 1), stored = (__mmask16)((1u << width) - 1);
   const float *row[16];
   for (int i = 0; i < 16; i++) row[i] = x + (i < n ? i : 0) * x_rows;
   for (int q = 0; q < 16; q += 4) {
-    __m512 v[4];
-    UNROLL for (int i = 0; i < 4; i++) {
-      v[i] = _mm512_castps128_ps512(_mm_loadu_ps(row[i] + q));
-      v[i] = _mm512_insertf32x4(v[i], _mm_loadu_ps(row[i + 4] + q), 1);
-      v[i] = _mm512_insertf32x4(v[i], _mm_loadu_ps(row[i + 8] + q), 2);
-      v[i] = _mm512_insertf32x4(v[i], _mm_loadu_ps(row[i + 12] + q), 3);
-    }
-    __m512d a = _mm512_castps_pd(_mm512_unpacklo_ps(v[0], v[1]));
-    __m512d b = _mm512_castps_pd(_mm512_unpackhi_ps(v[0], v[1]));
-    __m512d c = _mm512_castps_pd(_mm512_unpacklo_ps(v[2], v[3]));
-    __m512d d = _mm512_castps_pd(_mm512_unpackhi_ps(v[2], v[3]));
-    __m512 line[4] = {
-        _mm512_castpd_ps(_mm512_unpacklo_pd(a, c)), _mm512_castpd_ps(_mm512_unpackhi_pd(a, c)),
-        _mm512_castpd_ps(_mm512_unpacklo_pd(b, d)), _mm512_castpd_ps(_mm512_unpackhi_pd(b, d))};
+    __m512 line[4];
+    turn_four(line, row, q);
     UNROLL for (int i = 0; i < 4; i++) {
       _mm512_mask_storeu_ps(out + (q + i) * out_rows, stored, _mm512_maskz_mov_ps(kept, line[i]));
     }

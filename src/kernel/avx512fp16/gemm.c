@@ -12,6 +12,7 @@
 
 #if defined(__x86_64__)
 #include "kernel/avx512/lanes.h"
+#include "kernel/avx512/turn.h"
 #include "kernel/ref/shard.h"
 #include "kernel/simd/functions.inc"
 #include "kernel/simd/activate.inc"
@@ -61,20 +62,52 @@ static inline __m256i to_half(__m512 x) {
   return _mm256_castph_si256(_mm512_cvtxps_ph(x));
 }
 
-/* Where lines of k lie beside each other (across is 1): up to 16 columns from x on; the items go to
- * out[l * width], `width` apart. */
-static inline void pack_columns(uint16_t *out, int64_t width, float *scale, const void *x,
-                                int64_t along, gemm_format format, int64_t n, int64_t stored,
-                                int64_t depth) {
-  __mmask16 kept = first_lanes(n), written = first_lanes(stored);
-  __m512i most = _mm512_setzero_si512();
-  for (int64_t l = 0; l < depth; l++)
-    most = greater_bits(most, load_items(x, l * along, format, kept));
-  __m512 factor, power = scale_of(most, &factor);
-  _mm512_mask_storeu_ps(scale, written, power);
+static inline void store_half(uint16_t *out, __m512 x) {
+  _mm256_storeu_si256((__m256i_u *)(void *)out, to_half(x));
+}
+
+static const void *items_at(const void *x, int64_t i, gemm_format format) {
+  return (const char *)x + i * (format == GEMM_BF16 ? 2 : 4);
+}
+
+enum { SIDE_BY_SIDE = 4 }; /* vectors of columns that are packed together: no shreds of lines */
+
+/* Lines of k where columns are next to each other: vectors of columns `step` apart from x on, `n`
+ * columns in all; vector v goes to out + v * apart, its lines `width` apart. Of a line `width` or
+ * 16 items are meant: a store may write more, the next ones put it right, and the last are cut. */
+static inline __attribute__((always_inline)) void
+pack_columns(uint16_t *out, int64_t apart, int64_t width, float *scale, const void *x,
+             int64_t along, gemm_format format, int64_t n, const int64_t step, int64_t depth) {
+  __mmask16 kept[SIDE_BY_SIDE];
+  __m512i most[SIDE_BY_SIDE];
+  __m512 factor[SIDE_BY_SIDE];
+  UNROLL for (int v = 0; v < SIDE_BY_SIDE; v++) {
+    kept[v] = first_lanes(n - v * step < step ? n - v * step : step);
+    most[v] = _mm512_setzero_si512();
+  }
   for (int64_t l = 0; l < depth; l++) {
-    __m512 items = _mm512_mul_ps(load_items(x, l * along, format, kept), factor);
-    _mm256_mask_storeu_epi16(out + l * width, written, to_half(items));
+    UNROLL for (int v = 0; v < SIDE_BY_SIDE; v++) {
+      most[v] = greater_bits(most[v], load_items(x, l * along + v * step, format, kept[v]));
+    }
+  }
+  UNROLL for (int v = 0; v < SIDE_BY_SIDE; v++) {
+    __m512 power = scale_of(most[v], &factor[v]);
+    if (step == LANES) {
+      if (v * step < n) _mm512_storeu_ps(scale + v * step, power);
+    } else {
+      _mm512_mask_storeu_ps(scale + v * step, kept[v], power);
+    }
+  }
+  int64_t vectors = (n + step - 1) / step;
+  for (int64_t l = 0; l < depth; l++) {
+    UNROLL for (int v = 0; v < SIDE_BY_SIDE; v++) {
+      if (v >= vectors) break;
+      __m512 items = _mm512_mul_ps(load_items(x, l * along + v * step, format, kept[v]), factor[v]);
+      int64_t own = step == LANES ? width : n - v * step < step ? n - v * step : step;
+      uint16_t *to = out + v * apart + l * own;
+      if (step == LANES || (depth - l) * own >= LANES) store_half(to, items);
+      else _mm256_mask_storeu_epi16(to, first_lanes(own), to_half(items));
+    }
   }
 }
 
@@ -85,65 +118,92 @@ static __m512i row_greatest(const void *x, gemm_format format, int64_t depth) {
   return _mm512_set1_epi32(_mm512_reduce_max_epi32(most));
 }
 
-static const void *items_at(const void *x, int64_t i, gemm_format format) {
-  return (const char *)x + i * (format == GEMM_BF16 ? 2 : 4);
-}
-
-static void pack_a(void *out, float *scale, const void *x, int64_t across, int64_t along,
-                   gemm_format format, int64_t n, int64_t depth) {
-  uint16_t *to = out;
-  if (along != 1) {
-    pack_columns(to, n, scale, x, along, format, n, n, depth);
-    return;
-  }
+static void pack_lying(uint16_t *to, float *scale, const void *x, int64_t across,
+                       gemm_format format, int64_t n, int64_t depth) {
   for (int64_t r = 0; r < n; r++) {
     const void *row = items_at(x, r * across, format);
     __m512 factor, power = scale_of(row_greatest(row, format, depth), &factor);
     scale[r] = _mm512_cvtss_f32(power);
     for (int64_t l = 0; l < depth; l += LANES) {
       __m512 items = load_items(row, l, format, first_lanes(depth - l));
-      uint16_t *piece = to + l / BLOCK * n * BLOCK + r * BLOCK + l % BLOCK;
-      _mm256_storeu_si256((__m256i *)(void *)piece, to_half(_mm512_mul_ps(items, factor)));
+      store_half(to + l / BLOCK * n * BLOCK + r * BLOCK + l % BLOCK, _mm512_mul_ps(items, factor));
     }
   }
 }
 
-/* A square of 16 by 16: rows of x, one for each of n columns, become lines of out. */
-static inline void pack_square(uint16_t *out, int64_t width, const float *factors, const void *x,
-                               int64_t across, gemm_format format, int64_t n, int64_t depth) {
-  uint16_t items[LANES][LANES];
-  for (int64_t i = 0; i < LANES; i++) {
-    __m256i row = _mm256_setzero_si256();
-    if (i < n)
-      row = to_half(_mm512_mul_ps(load_items(x, i * across, format, first_lanes(depth)),
-                                  _mm512_set1_ps(factors[i])));
-    _mm256_storeu_si256((__m256i *)(void *)items[i], row);
+static void pack_a(void *out, size_t panel_bytes, float *scale, const void *x, int64_t across,
+                   int64_t along, gemm_format format, int64_t n, int64_t depth) {
+  int64_t group = along == 1 ? ROWS : SIDE_BY_SIDE * ROWS;
+  for (int64_t i = 0; i < n; i += group) {
+    int64_t some = n - i < group ? n - i : group;
+    uint16_t *to = (uint16_t *)(void *)((char *)out + (size_t)(i / ROWS) * panel_bytes);
+    const void *from = items_at(x, i * across, format);
+    if (along == 1) pack_lying(to, scale + i, from, across, format, some, depth);
+    else
+      pack_columns(to, (int64_t)(panel_bytes / sizeof *to), ROWS, scale + i, from, along, format,
+                   some, ROWS, depth);
   }
-  for (int64_t l = 0; l < depth; l++)
-    for (int64_t i = 0; i < LANES; i++) out[l * width + i] = items[i][l];
+}
+
+/* 16 by 16 floats: rows of x, one for each of n columns, become lines of out. */
+static inline void pack_square(uint16_t *out, int64_t width, __m512 factor, const float *x,
+                               int64_t across, int64_t n) {
+  const float *row[LANES];
+  __mmask16 kept = first_lanes(n);
+  for (int i = 0; i < LANES; i++) row[i] = x + (i < n ? i : 0) * across;
+  for (int q = 0; q < LANES; q += 4) {
+    __m512 line[4];
+    turn_four(line, row, q);
+    UNROLL for (int i = 0; i < 4; i++) {
+      store_half(out + (q + i) * width, _mm512_maskz_mul_ps(kept, line[i], factor));
+    }
+  }
+}
+
+static void pack_items(uint16_t *out, int64_t width, const float *factors, const void *x,
+                       int64_t across, gemm_format format, int64_t n, int64_t depth) {
+  for (int64_t i = 0; i < LANES; i++)
+    for (int64_t l = 0; l < depth; l += LANES) {
+      uint16_t items[LANES];
+      __m512 row = _mm512_setzero_ps();
+      if (i < n) row = load_items(x, i * across + l, format, first_lanes(depth - l));
+      store_half(items, _mm512_mul_ps(row, _mm512_set1_ps(factors[i])));
+      for (int64_t k = 0; k < LANES && l + k < depth; k++) out[(l + k) * width + i] = items[k];
+    }
+}
+
+/* 16 columns of a B that lies across */
+static void pack_turned(uint16_t *out, int64_t width, float *scale, const void *x, int64_t across,
+                        gemm_format format, int64_t n, int64_t depth) {
+  float factors[LANES];
+  for (int64_t i = 0; i < LANES; i++) {
+    __m512i most = _mm512_setzero_si512();
+    if (i < n) most = row_greatest(items_at(x, i * across, format), format, depth);
+    __m512 factor, power = scale_of(most, &factor);
+    scale[i] = _mm512_cvtss_f32(power);
+    factors[i] = _mm512_cvtss_f32(factor);
+  }
+  int64_t whole = format == GEMM_REAL && n > 0 ? depth - depth % LANES : 0;
+  for (int64_t l = 0; l < whole; l += LANES)
+    pack_square(out + l * width, width, _mm512_loadu_ps(factors), (const float *)x + l, across, n);
+  pack_items(out + whole * width, width, factors, items_at(x, whole, format), across, format, n,
+             depth - whole);
 }
 
 static void pack_b(void *out, float *scale, const void *x, int64_t across, int64_t along,
                    gemm_format format, int64_t n, int64_t depth, int64_t width) {
   uint16_t *to = out;
-  for (int64_t j = 0; j < width; j += LANES) {
-    if (across == 1) {
-      pack_columns(to + j, width, scale + j, items_at(x, j, format), along, format, n - j, LANES,
-                   depth);
-      continue;
+  if (across == 1) {
+    pack_columns(to, LANES, width, scale, x, along, format, n, LANES, depth);
+    for (int64_t j = (n + LANES - 1) / LANES * LANES; j < width; j += LANES) {
+      _mm512_storeu_ps(scale + j, _mm512_set1_ps(1));
+      for (int64_t l = 0; l < depth; l++) store_half(to + l * width + j, _mm512_setzero_ps());
     }
-    float factors[LANES];
-    for (int64_t i = 0; i < LANES; i++) {
-      __m512i most = _mm512_setzero_si512();
-      if (j + i < n) most = row_greatest(items_at(x, (j + i) * across, format), format, depth);
-      __m512 factor, power = scale_of(most, &factor);
-      scale[j + i] = _mm512_cvtss_f32(power);
-      factors[i] = _mm512_cvtss_f32(factor);
-    }
-    for (int64_t l = 0; l < depth; l += LANES)
-      pack_square(to + l * width + j, width, factors, items_at(x, j * across + l, format), across,
-                  format, n - j, depth - l < LANES ? depth - l : LANES);
+    return;
   }
+  for (int64_t j = 0; j < width; j += LANES)
+    pack_turned(to + j, width, scale + j, items_at(x, j * across, format), across, format, n - j,
+                depth);
 }
 
 /* ---- tiles ---- */
