@@ -356,6 +356,8 @@ static const struct {
      run_step},
     {"updates", "updates [--first N] [--second N] [--batch N]",
      "learning steps of actor and critic", run_updates},
+    {"train", "train --model gbdt [--rows N] [--leaves N]", "boosting on made-up rows",
+     bench_train},
     {"infer", "infer MODEL [--batch N] [--rate N]", "latency of windows in memory", run_infer},
     {"predict", "predict MODEL DATA | predict --model gbdt",
      "latency of real rows, one at a time; of made-up trees", run_predict},
@@ -384,7 +386,7 @@ static int run(cli *c) {
     int code = cli_parse(c, 0, 0);
     if (code != CLI_GO_ON) return code;
     return cli_usage(
-        c, "what to measure comes first: machine, step, infer, predict, online or parity");
+        c, "what to measure comes first: machine, step, train, infer, predict, online or parity");
   }
   const char *near = name_nearest(kind, names, COUNT_OF(names));
   return cli_usage(c, "no bench is named \"%s\"%s%s%s", kind, near ? "; did you mean \"" : "",
@@ -394,7 +396,7 @@ static int run(cli *c) {
 const command cmd_bench = {
     .name = "bench",
     .summary = "how fast: machine, training step, predictions",
-    .usage = "machine|step|infer|predict|online|parity [operands] [--options] [--json]",
+    .usage = "machine|step|train|infer|predict|online|parity [operands] [--options] [--json]",
     .details = "garam bench NAME --help shows the options of one. Run it on an idle machine.",
     .examples =
         "garam bench step --d-model 512 --heads 8 --layers 6 --d-ff 2048 --batch 32 --seq 64\n"

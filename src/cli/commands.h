@@ -22,5 +22,6 @@ CLI_COMMAND_LIST(X)
 #undef X
 
 int bench_online(cli *c); /* a bench with a file of its own */
+int bench_train(cli *c);
 
 #endif

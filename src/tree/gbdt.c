@@ -10,6 +10,7 @@
 static void destroy(learner *l) {
   gbdt *m = (gbdt *)l;
   if (!m) return;
+  trees_predictor_free(m->predictor);
   trees_free(m->model);
   mem_free(m->scores);
   mem_free(m);
@@ -57,11 +58,11 @@ void gbdt_set_loss(learner *l, loss_custom_fn fn, void *of) {
 static garam_status predict(learner *l, const float *x, const int32_t *begin, size_t n, float *out,
                             garam_error *err) {
   gbdt *m = (gbdt *)l;
-  size_t k = m->n_outputs, width = m->shape.n_features;
+  size_t k = m->n_outputs;
   (void)begin; /* a window is one row: nothing is padded */
   REQUIRE(m->model, "gbdt: predict before fit");
   TRY(mem_grow(&m->scores, &m->scores_capacity, n * k, sizeof *m->scores, err));
-  for (size_t i = 0; i < n; i++) trees_predict_row(m->model, x + i * width, m->scores + i * k);
+  trees_predict(m->predictor, x, n, m->scores);
   if (m->shape.task == TASK_BINARY) {
     for (size_t i = 0; i < n; i++) {
       out[2 * i] = 0;
@@ -86,6 +87,7 @@ static garam_status load(learner **out, const void *config, const learner_shape 
   TRY(create(out, config, shape, err));
   gbdt *m = (gbdt *)*out;
   garam_status status = trees_load(&m->model, shape->n_features, m->n_outputs, r, prefix, err);
+  if (status == GARAM_OK) status = trees_predictor_new(&m->predictor, m->model, err);
   if (status == GARAM_OK) return status;
   destroy(*out);
   *out = NULL;

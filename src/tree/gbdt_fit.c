@@ -253,11 +253,14 @@ garam_status gbdt_fit(learner *l, const dataset *d, row_set train, row_set valid
   TRY_GOTO(done, prepare(&b, err));
   TRY_GOTO(done, run(&b, err));
   trees_builder_truncate(b.built, b.best_round > 0 ? b.trees_after[b.best_round - 1] : 0);
+  trees_predictor_free(m->predictor);
   trees_free(m->model);
+  m->predictor = NULL;
   m->model = NULL;
   trees_builder *built = b.built;
   b.built = NULL;
   TRY_GOTO(done, trees_finish(&m->model, built, b.base, 1, false, err));
+  TRY_GOTO(done, trees_predictor_new(&m->predictor, m->model, err));
   summary->epochs = b.round;
   summary->best_epoch = b.best_round;
   summary->best_valid_loss = b.valid.n ? b.valid_losses[b.best_round - 1] : NAN;

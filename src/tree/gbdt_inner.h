@@ -4,6 +4,7 @@
 
 #include "tree/gbdt.h"
 #include "tree/grow.h"
+#include "tree/predict.h"
 
 enum { BOOSTING_PLAIN, BOOSTING_DART };
 enum { SAMPLING_BAGGING, SAMPLING_GOSS };
@@ -14,6 +15,7 @@ struct gbdt {
   learner_shape shape;
   size_t n_outputs; /* scores: classes; 1 for two classes and for values */
   trees *model;
+  trees_predictor *predictor; /* of the model */
   loss_custom_fn custom;
   void *custom_context;
   double *scores; /* scratch of predict */
