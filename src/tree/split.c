@@ -146,11 +146,27 @@ static void try_cuts(cut *best, const scan *x, const packed *left, int n, bool m
   if (most > 0 && near > best->gain) weigh_cuts(best, x, worths, most, left, n, missing_left);
 }
 
+/* left[b] = h[0] + ... + h[b]: four quarters side by side, each then raised by those before it. */
+WIDE static void add_up(packed *restrict left, const packed *restrict h, int n) {
+  const int quarter = (n + 3) / 4;
+  packed sum[4] = {0};
+  for (int i = 0; i < quarter; i++)
+    for (int k = 0; k < 4; k++) {
+      /* The last quarter may run over the end: within BINS_CODES, and not read. */
+      int b = k * quarter + i;
+      left[b] = sum[k] += h[b];
+    }
+  for (int k = 1; k < 4; k++) {
+    packed before = left[k * quarter - 1];
+    for (int i = 0; i < quarter; i++) left[k * quarter + i] += before;
+  }
+}
+
 static void search_numbers(split *best, scan *x, const packed *h, const bin_feature *f,
                            uint32_t feature, int64_t random) {
-  packed left[BINS_CODES], missing = h[BINS_MISSING], sum = 0;
+  packed left[BINS_CODES], missing = h[BINS_MISSING];
   int n = f->n_bins, first = 0, last = n - 1;
-  for (int b = 0; b < n; b++) left[b] = sum += h[b];
+  add_up(left, h, n);
   if (missing == 0) n--;
   cut c = {.gain = best->gain};
   if (random >= 0) { /* one cut between the first and the last bin that have rows */
