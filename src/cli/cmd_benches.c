@@ -385,8 +385,8 @@ static int run(cli *c) {
     c->more_help = print_benches;
     int code = cli_parse(c, 0, 0);
     if (code != CLI_GO_ON) return code;
-    return cli_usage(
-        c, "what to measure comes first: machine, step, train, infer, predict, online or parity");
+    return cli_usage(c, "what to measure comes first: machine, step, updates, train, infer, "
+                        "predict, online or parity");
   }
   const char *near = name_nearest(kind, names, COUNT_OF(names));
   return cli_usage(c, "no bench is named \"%s\"%s%s%s", kind, near ? "; did you mean \"" : "",
@@ -396,7 +396,8 @@ static int run(cli *c) {
 const command cmd_bench = {
     .name = "bench",
     .summary = "how fast: machine, training step, predictions",
-    .usage = "machine|step|train|infer|predict|online|parity [operands] [--options] [--json]",
+    .usage =
+        "machine|step|updates|train|infer|predict|online|parity [operands] [--options] [--json]",
     .details = "garam bench NAME --help shows the options of one. Run it on an idle machine.",
     .examples =
         "garam bench step --d-model 512 --heads 8 --layers 6 --d-ff 2048 --batch 32 --seq 64\n"
