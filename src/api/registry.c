@@ -6,20 +6,13 @@
 #include "learn/learner.h"
 #include "learn/linear.h"
 #include "train/net_learner.h"
+#include "tree/forest.h"
 #include "tree/gbdt.h"
+#include "tree/trees_learner.h"
 
 const learner_ops *const learner_registry[] = {
-    &learner_transformer,
-    &linear_ops,
-    &learner_mlp,
-    &learner_lstm,
-    &learner_gru,
-    &gbdt_ops,
-    &ensemble_stack,
-    &ensemble_average,
-    &ensemble_bagging,
-    &ensemble_adaboost,
-    &ensemble_boosting,
-    &learner_dynamic,
-    NULL,
+    &learner_transformer, &linear_ops,        &learner_mlp,       &learner_lstm,
+    &learner_gru,         &gbdt_ops,          &ensemble_stack,    &ensemble_average,
+    &ensemble_bagging,    &ensemble_adaboost, &ensemble_boosting, &learner_dynamic,
+    &forest_ops,          &extra_trees_ops,   &trees_ops,         NULL,
 };

@@ -20,6 +20,7 @@ typedef enum rng_stream {
   RNG_AUDIT,     /* permutations in leak tests */
   RNG_TEST,
   RNG_ENSEMBLE,       /* seeds of members */
+  RNG_FOREST,         /* rows and features of trees */
   RNG_NODE = 1 << 16, /* streams from here on are numbered by graph node */
 } rng_stream;
 

@@ -11,6 +11,7 @@
   X(evaluate)                                                                                      \
   X(predict)                                                                                       \
   X(serve)                                                                                         \
+  X(import)                                                                                        \
   X(options)                                                                                       \
   X(models)                                                                                        \
   X(bench)                                                                                         \

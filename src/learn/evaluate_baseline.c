@@ -92,6 +92,7 @@ static garam_status put_called(evaluation *e, json_t *baselines, const char *nam
 static double prior_log_loss(const evaluation *e) {
   double sum = 0, total = 0, rows = 0;
   for (int c = 0; c < e->k; c++) rows += (double)e->p->class_counts[c];
+  if (rows == 0) return NAN; /* fitted elsewhere: the shares are not known */
   for (size_t i = 0; i < e->n; i++) {
     double w = e->weight ? (double)e->weight[i] : 1;
     double q = (double)e->p->class_counts[e->y[i]] / rows;

@@ -41,11 +41,21 @@ garam_status pipeline_fit(pipeline **out, const table *t, const table *valid_tab
                           garam_error *err);
 void pipeline_free(pipeline *p);
 
+/* A pipeline around a learner that was fitted elsewhere: a plain table with a number in each of
+ * `columns` (n_features of shape, which are its features as well) gives l its rows. class_names
+ * (n_classes) is NULL for values. `target` is the column that evaluate compares with. Takes l,
+ * whatever comes back. */
+garam_status pipeline_adopt(pipeline **out, learner *l, const void *learner_config,
+                            const learner_shape *shape, char *const *columns,
+                            char *const *class_names, const char *target, const char *source,
+                            garam_error *err);
+
 garam_status pipeline_save(const pipeline *p, const char *path, garam_error *err);
 garam_status pipeline_load(pipeline **out, const char *path, garam_error *err);
 
 const json_t *pipeline_manifest(const pipeline *p);
 const learner_ops *pipeline_learner(const pipeline *p);
+const learner *pipeline_fitted(const pipeline *p); /* NULL before the fit */
 task pipeline_task(const pipeline *p);
 size_t pipeline_context(const pipeline *p); /* window length T */
 size_t pipeline_n_features(const pipeline *p);

@@ -17,6 +17,10 @@ const learner_ops *pipeline_learner(const pipeline *p) {
   return p->ops;
 }
 
+const learner *pipeline_fitted(const pipeline *p) {
+  return p->learner;
+}
+
 task pipeline_task(const pipeline *p) {
   return p->shape.task;
 }
