@@ -42,11 +42,12 @@ static int unknown_command(const char *name) {
 /* Threads that wait for each other spin for some milliseconds, by the OpenMP library's default. On
  * a machine that does anything else beside, a thread then spins for one that is not running: small
  * models trained 20 times slower with two threads on two busy processors. A short spin and then
- * sleep costs microseconds. The library reads this when it is loaded, so the command starts itself
- * once more; what the user has set stands. */
+ * sleep loses little there, and it outlasts the steps that small models do on one thread, so that
+ * on an idle machine nobody is woken in the middle of a training step. The library reads this when
+ * it is loaded, so the command starts itself once more; what the user has set stands. */
 static void wait_shortly(char **argv) {
   if (getenv("GOMP_SPINCOUNT") || getenv("OMP_WAIT_POLICY")) return;
-  if (setenv("GOMP_SPINCOUNT", "1000", 1) == 0) execv("/proc/self/exe", argv);
+  if (setenv("GOMP_SPINCOUNT", "3000", 1) == 0) execv("/proc/self/exe", argv);
 }
 
 int main(int argc, char **argv) {
