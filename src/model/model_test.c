@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-enum { B = 3, T = 5, F = 4, K = 3 };
+enum { B = 3, T = 5, F = 4, K = 3, TOKENS = 7 };
 
 static transformer_config transformer_of(int positions, int norm, int activation, int pooling,
                                          bool causal, int window, double dropout) {
@@ -37,7 +37,7 @@ typedef struct bench {
   graph *g;
   plan *plan;
   double *params, *grads, *x, *weight;
-  int32_t *begin, *target;
+  int32_t *tokens, *begin, *target; /* tokens: of a model that reads them, or NULL */
   const double *loss, *scores;
 } bench;
 
@@ -47,19 +47,23 @@ static void bench_open(bench *b, const model_ops *model, const void *config, boo
   *b = (bench){0};
   graph_config gc = {.real = DTYPE_F64, .training = training, .seed = 11};
   assert_int_equal(graph_new(&b->g, &gc, NULL), GARAM_OK);
-  tensor *x = graph_input(b->g, "x", DTYPE_REAL, 3, (const int64_t[]){B, T, F});
+  const bool tokens = model->build_tokens;
+  tensor *x = graph_input(b->g, "x", tokens ? DTYPE_I32 : DTYPE_REAL, tokens ? 2 : 3,
+                          (const int64_t[]){B, T, F});
   tensor *begin = graph_input(b->g, "begin", DTYPE_I32, 1, &batch);
-  tensor *scores = model->build(config, x, begin, K);
-  tensor *weight = graph_input(b->g, "weight", DTYPE_REAL, 1, &batch);
-  tensor *target = graph_input(b->g, "target", DTYPE_I32, 1, &batch);
+  tensor *scores =
+      tokens ? model->build_tokens(config, x, begin, TOKENS) : model->build(config, x, begin, K);
+  const int64_t asked[2] = {B, T};
+  tensor *weight = graph_input(b->g, "weight", DTYPE_REAL, tokens ? 2 : 1, asked);
+  tensor *target = graph_input(b->g, "target", DTYPE_I32, tokens ? 2 : 1, asked);
   tensor *loss = op_cross_entropy(scores, target, weight, 0.1);
   graph_output(b->g, "scores", scores);
   graph_output(b->g, "loss", loss);
   graph_grad(b->g, loss);
   if (graph_check(b->g, &err) != GARAM_OK) fail_msg("%s", err.message);
-  assert_int_equal(tensor_rank(scores), 2);
+  assert_int_equal(tensor_rank(scores), tokens ? 3 : 2);
   assert_int_equal(tensor_dim(scores, 0), B);
-  assert_int_equal(tensor_dim(scores, 1), K);
+  assert_int_equal(tensor_dim(scores, -1), tokens ? TOKENS : K);
   size_t bytes = graph_param_block(b->g) * sizeof(double);
   b->params = mem_alloc_aligned(bytes, 64);
   b->grads = mem_alloc_aligned(bytes, 64);
@@ -67,7 +71,8 @@ static void bench_open(bench *b, const model_ops *model, const void *config, boo
   graph_param_init(b->g, b->params, 3);
   plan_config pc = {.params = b->params, .grads = b->grads};
   if (graph_compile(&b->plan, b->g, &pc, &err) != GARAM_OK) fail_msg("%s", err.message);
-  b->x = plan_input(b->plan, "x", NULL);
+  if (tokens) b->tokens = plan_input(b->plan, "x", NULL);
+  else b->x = plan_input(b->plan, "x", NULL);
   b->begin = plan_input(b->plan, "begin", NULL);
   b->weight = plan_input(b->plan, "weight", NULL);
   b->target = plan_input(b->plan, "target", NULL);
@@ -81,12 +86,18 @@ static double bench_run(bench *b, double padding) {
   static const double weight[B] = {1, 0.5, 2};
   rng r;
   rng_init(&r, 2, RNG_TEST, 0);
+  for (int i = 0; i < B * T && b->tokens; i++) {
+    b->tokens[i] = (int32_t)rng_below(&r, TOKENS);
+    b->target[i] = i % 3 ? (int32_t)rng_below(&r, TOKENS) : -1;
+    b->weight[i] = weight[i % B];
+  }
   for (int i = 0; i < B; i++) {
+    if (b->begin) b->begin[i] = begin[i];
+    if (b->tokens) continue;
     for (int k = 0; k < T * F; k++) {
       double value = rng_normal(&r);
       b->x[i * T * F + k] = k < begin[i] * F ? padding : value;
     }
-    if (b->begin) b->begin[i] = begin[i];
     b->target[i] = target[i];
     b->weight[i] = weight[i];
   }
@@ -196,6 +207,38 @@ static void other_gradients(void **state) {
   check_gradients("gru", &model_gru,
                   &(recurrent_config){
                       .hidden = 5, .layers = 2, .dropout = 0.2, .seq = T, .pooling = NN_POOL_MEAN});
+  static const sequence_config sequence = {
+      .d_model = 8, .heads = 2, .layers = 2, .d_ff = 12, .dropout = 0.2, .seq = T};
+  check_gradients("gpt", &model_gpt, &sequence);
+  check_gradients("bert", &model_bert, &sequence);
+}
+
+/* Step t of gpt answers from tokens up to t alone; bert's steps see all of them, but no padding. */
+static void tokens_see_what_they_may(void **state) {
+  (void)state;
+  static const sequence_config c = {.d_model = 8, .heads = 2, .layers = 2, .d_ff = 12, .seq = T};
+  for (int causal = 0; causal < 2; causal++) {
+    bench b;
+    bench_open(&b, causal ? &model_gpt : &model_bert, &c, false);
+    double before[B * T * TOKENS];
+    bench_run(&b, 0);
+    memcpy(before, b.scores, sizeof before);
+    for (int changed = 0; changed < T; changed++) {
+      const int row = 1; /* two steps of padding */
+      bench_run(&b, 0);
+      b.tokens[row * T + changed] = (b.tokens[row * T + changed] + 1) % TOKENS;
+      assert_int_equal(plan_run(b.plan, 1, NULL), GARAM_OK);
+      for (int t = 0; t < T; t++) {
+        size_t at = (size_t)(row * T + t) * TOKENS;
+        bool same = memcmp(before + at, b.scores + at, TOKENS * sizeof *before) == 0;
+        bool sees = t == changed || (changed >= 2 && (causal ? t > changed : true));
+        if (same == sees)
+          fail_msg("%s: step %d %s step %d", causal ? "gpt" : "bert", t,
+                   same ? "does not see" : "sees", changed);
+      }
+    }
+    bench_close(&b);
+  }
 }
 
 static void dropout_only_in_training(void **state) {
@@ -355,7 +398,7 @@ int main(void) {
       cmocka_unit_test(transformer_gradients),   cmocka_unit_test(recomputing_takes_less_memory),
       cmocka_unit_test(other_gradients),         cmocka_unit_test(dropout_only_in_training),
       cmocka_unit_test(padding_does_not_matter), cmocka_unit_test(parameters_of_the_published_size),
-      cmocka_unit_test(heads_must_divide),
+      cmocka_unit_test(heads_must_divide),       cmocka_unit_test(tokens_see_what_they_may),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

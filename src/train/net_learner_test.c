@@ -192,6 +192,35 @@ static void learns_a_signal(void **state) {
   }
 }
 
+/* Nets wide enough for half precision, from the same seed: the curves stay together. */
+static void precisions_learn_alike(void **state) {
+  (void)state;
+  dataset d = signal(900, 3, 0.5, 2);
+  learner_shape shape = shape_of(&d);
+  static const char *const settings[2][14] = {
+      {"d-model=128", "heads=4", "layers=1", "d-ff=256", "seq=4", "dropout=0.1", "batch=32",
+       "learning-rate=1e-3", "schedule=cosine", "epochs=8", "patience=0", "precision=fp32", NULL},
+      {"d-model=128", "heads=4", "layers=1", "d-ff=256", "seq=4", "dropout=0.1", "batch=32",
+       "learning-rate=1e-3", "schedule=cosine", "epochs=8", "patience=0", "precision=bf16", NULL}};
+  fit_summary s[2];
+  for (int i = 0; i < 2; i++) {
+    learner *l = make(&learner_transformer, settings[i], &shape);
+    fit_well(l, &d, 600, NULL, &s[i]);
+    l->ops->destroy(l);
+  }
+  double train = 0, valid = 0;
+  for (int e = 0; e < 8; e++) {
+    train = fmax(train, fabs(s[0].train_loss[e] - s[1].train_loss[e]));
+    valid = fmax(valid, fabs(s[0].valid_loss[e] - s[1].valid_loss[e]));
+  }
+  print_message("train loss %.4f to %.4f; bf16 off by at most %.4f, validation by %.4f\n",
+                s[0].train_loss[0], s[0].train_loss[7], train, valid);
+  assert_true(s[1].train_loss[7] < 0.7 * s[1].train_loss[0]);
+  assert_true(train < 0.02 && valid < 0.03);
+  fit_summary_deinit(&s[0]);
+  fit_summary_deinit(&s[1]);
+}
+
 static void shuffled_targets_give_chance(void **state) {
   (void)state;
   for (size_t i = 0; i < COUNT_OF(all); i++) {
@@ -753,6 +782,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(overfits_a_tiny_set),
       cmocka_unit_test(learns_a_signal),
+      cmocka_unit_test(precisions_learn_alike),
       cmocka_unit_test(shuffled_targets_give_chance),
       cmocka_unit_test(regression_learns_values),
       cmocka_unit_test(weights_of_rows_count),

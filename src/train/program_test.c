@@ -31,17 +31,21 @@ typedef struct bench {
   float *params, *grads;
 } bench;
 
-static void bench_open(bench *b, const program_config *c) {
+static void bench_open_in(bench *b, const program_config *c, plan_precision precision) {
   garam_error err;
   void *params, *grads = NULL;
   if (program_build(&b->p, c, &err) != GARAM_OK) fail_msg("%s", err.message);
   assert_int_equal(program_block(&params, &b->p, &err), GARAM_OK);
   if (c->training) assert_int_equal(program_block(&grads, &b->p, &err), GARAM_OK);
   graph_param_init(b->p.graph, params, 1);
-  if (program_compile(&b->p, &(plan_config){.params = params, .grads = grads}, &err) != GARAM_OK)
-    fail_msg("%s", err.message);
+  const plan_config plain = {.params = params, .grads = grads, .precision = precision};
+  if (program_compile(&b->p, &plain, &err) != GARAM_OK) fail_msg("%s", err.message);
   b->params = params;
   b->grads = grads;
+}
+
+static void bench_open(bench *b, const program_config *c) {
+  bench_open_in(b, c, PLAN_FULL);
 }
 
 static void bench_close(bench *b) {
@@ -78,23 +82,25 @@ static void gradients_do_not_depend_on_threads(void **state) {
   (void)state;
   transformer_config model = published(1);
   program_config c = config_of(&model, 32, true);
-  bench b;
-  bench_open(&b, &c);
-  size_t bytes = graph_param_block(b.p.graph) * sizeof(float);
-  float *first = mem_alloc(bytes);
-  static const int threads[] = {1, 2, 3};
-  for (size_t i = 0; i < COUNT_OF(threads); i++) {
-    thread_set_count(threads[i]);
-    bench_run(&b, &c, 32);
-    if (i == 0) memcpy(first, b.grads, bytes);
-    assert_memory_equal(first, b.grads, bytes);
+  for (int precision = PLAN_FULL; precision <= PLAN_BF16; precision++) {
+    bench b;
+    bench_open_in(&b, &c, (plan_precision)precision);
+    size_t bytes = graph_param_block(b.p.graph) * sizeof(float);
+    float *first = mem_alloc(bytes);
+    static const int threads[] = {1, 2, 4};
+    for (size_t i = 0; i < COUNT_OF(threads); i++) {
+      thread_set_count(threads[i]);
+      bench_run(&b, &c, 32);
+      if (i == 0) memcpy(first, b.grads, bytes);
+      assert_memory_equal(first, b.grads, bytes);
+    }
+    thread_set_count(0);
+    double sum = 0;
+    for (size_t i = 0; i < bytes / sizeof(float); i++) sum += fabs((double)first[i]);
+    assert_true(sum > 0 && isfinite(sum));
+    mem_free(first);
+    bench_close(&b);
   }
-  thread_set_count(0);
-  double sum = 0;
-  for (size_t i = 0; i < bytes / sizeof(float); i++) sum += fabs((double)first[i]);
-  assert_true(sum > 0 && isfinite(sum));
-  mem_free(first);
-  bench_close(&b);
 }
 
 static void layouts_are_the_same(void **state) {
@@ -142,11 +148,106 @@ static void rows_left_out_do_not_count(void **state) {
   bench_close(&b);
 }
 
+/* ---- the gradient beside double's ---- */
+
+/* Random inputs of the float program, and the same ones in double. */
+static void same_inputs(program *p, program *truth, const program_config *c) {
+  rng r;
+  rng_init(&r, 2, RNG_TEST, 0);
+  const int64_t steps = c->batch * c->context, asked = p->reads_tokens ? steps : c->batch;
+  for (int64_t i = 0; i < c->batch; i++) p->begin[i] = truth->begin[i] = (int32_t)(i % 3);
+  for (int64_t i = 0; i < steps && p->reads_tokens; i++)
+    p->tokens[i] = truth->tokens[i] = (int32_t)rng_below(&r, (uint64_t)c->n_outputs);
+  for (int64_t i = 0; i < steps * c->n_features && !p->reads_tokens; i++) {
+    bool there = i / c->n_features % c->context >= p->begin[i / c->n_features / c->context];
+    float value = there ? (float)rng_normal(&r) : 0;
+    ((float *)p->x)[i] = value;
+    ((double *)truth->x)[i] = (double)value;
+  }
+  for (int64_t i = 0; i < asked; i++) {
+    p->target[i] = truth->target[i] = (int32_t)rng_below(&r, (uint64_t)c->n_outputs);
+    ((float *)p->weight)[i] = 1;
+    ((double *)truth->weight)[i] = 1;
+  }
+}
+
+/* The largest difference of a parameter's gradient, by norms. A gradient that is nothing (that of
+ * the keys' bias) must be nothing beside the others. */
+static double largest_error(const bench *b, const double *exact, const char **where) {
+  double all = 0, worst = 0;
+  for (size_t i = 0; i < graph_param_block(b->p.graph); i++) all += exact[i] * exact[i];
+  for (size_t i = 0; i < graph_param_count(b->p.graph); i++) {
+    const param_info *info = graph_param_info(b->p.graph, i);
+    double off = 0, size = 0;
+    for (size_t k = info->offset; k < info->offset + info->count; k++) {
+      off += pow((double)b->grads[k] - exact[k], 2);
+      size += exact[k] * exact[k];
+    }
+    double error = sqrt(off / fmax(size, 1e-6 * all));
+    if (error > worst) *where = info->name;
+    worst = fmax(worst, error);
+  }
+  return worst;
+}
+
+/* Operands with 8 bits are off by 2^-9 at most; smooth models keep a small multiple of that. Where
+ * a ReLU is near its corner, rounding opens or shuts it, a share of about 2^-9 of them: the norm of
+ * what that changes is its root. Float has no such room in either. */
+static void gradients_are_within_the_format(void **state) {
+  (void)state;
+  transformer_config trading = published(1);
+  trading.seq = 24;
+  static const sequence_config sequence = {
+      .d_model = 256, .heads = 4, .layers = 2, .d_ff = 512, .dropout = 0.1, .seq = 24};
+  const struct {
+    const model_ops *model;
+    const void *config;
+    double allowed[2];
+  } cases[] = {{&model_gpt, &sequence, {1e-5, 8.0 / 512}},
+               {&model_bert, &sequence, {1e-5, 8.0 / 512}},
+               {&model_transformer, &trading, {1e-3, 3 * sqrt(1.0 / 512)}}};
+  for (size_t i = 0; i < COUNT_OF(cases); i++) {
+    program_config c = config_of(&trading, 6, true), exact;
+    c.model = cases[i].model;
+    c.model_config = cases[i].config;
+    if (c.model->build_tokens) c.n_outputs = 40;
+    exact = c;
+    exact.real = DTYPE_F64;
+    program truth;
+    void *params, *grads;
+    garam_error err;
+    assert_int_equal(program_build(&truth, &exact, &err), GARAM_OK);
+    assert_int_equal(program_block(&params, &truth, &err), GARAM_OK);
+    assert_int_equal(program_block(&grads, &truth, &err), GARAM_OK);
+    const plan_config blocks = {.params = params, .grads = grads};
+    assert_int_equal(program_compile(&truth, &blocks, &err), GARAM_OK);
+    for (int precision = PLAN_FULL; precision <= PLAN_BF16; precision++) {
+      bench b;
+      bench_open_in(&b, &c, (plan_precision)precision);
+      for (size_t k = 0; k < graph_param_block(b.p.graph); k++)
+        ((double *)params)[k] = (double)b.params[k];
+      same_inputs(&b.p, &truth, &c);
+      assert_int_equal(plan_run(b.p.plan, 3, NULL), GARAM_OK);
+      assert_int_equal(plan_run(truth.plan, 3, NULL), GARAM_OK);
+      const char *where = "";
+      double worst = largest_error(&b, grads, &where);
+      print_message("%s, %s: gradients within %.2g of double's (%s)\n", c.model->name,
+                    precision ? "bf16" : "fp32", worst, where);
+      assert_true(worst < cases[i].allowed[precision]);
+      bench_close(&b);
+    }
+    program_deinit(&truth);
+    mem_free_aligned(params);
+    mem_free_aligned(grads);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(gradients_do_not_depend_on_threads),
       cmocka_unit_test(layouts_are_the_same),
       cmocka_unit_test(rows_left_out_do_not_count),
+      cmocka_unit_test(gradients_are_within_the_format),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

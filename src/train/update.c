@@ -2,6 +2,7 @@
 #include "train/update.h"
 
 #include "base/mem.h"
+#include "kernel/gemm.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -13,10 +14,11 @@ enum {
   WASTE = 20, /* one in so many windows may be padding, to make the last part like the others */
 };
 
+/* Half precision where this processor computes products in it faster than in full, and only there:
+ * asking for it elsewhere is full precision, and is recorded as that. */
 static int precision_of(const update_config *c) {
-  return c->program.real == DTYPE_F64 || c->train->precision == PRECISION_FP32 ? PRECISION_FP32
-         : c->train->precision == PRECISION_BF16                               ? PRECISION_BF16
-                                                                               : PRECISION_FP32;
+  if (c->program.real == DTYPE_F64 || c->train->precision == PRECISION_FP32) return PRECISION_FP32;
+  return gemm_backend_at(0, GEMM_HALF) ? PRECISION_BF16 : PRECISION_FP32;
 }
 
 /* ---- planning ---- */
