@@ -10,6 +10,7 @@
 #include "base/rng.h"
 #include "learn/linear.h"
 #include "train/net_learner.h"
+#include "tree/gbdt.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -237,8 +238,8 @@ static const learner_ops fixture_memory = {
  * ---------------------------------------------------------------------- */
 
 #define FIXTURE_REGISTRY(...)                                                                      \
-  const learner_ops *const learner_registry[] = {&fixture_memory, &linear_ops, &learner_mlp,       \
-                                                 &learner_lstm,   __VA_ARGS__, NULL}
+  const learner_ops *const learner_registry[] = {                                                  \
+      &fixture_memory, &linear_ops, &learner_mlp, &learner_lstm, &gbdt_ops, __VA_ARGS__, NULL}
 
 static inline void *fixture_config(const learner_ops *ops, const char *const *settings) {
   void *config = mem_zalloc(ops->config_size);

@@ -54,10 +54,10 @@ static void without_purging_it_shows(void **state) {
     fit_summary s;
     watch(FIXTURE_HORIZON);
     fixture_fit(l, d, fixture_set(0, 700), (row_set){0}, NULL, &s);
-    double loss = 0;
-    for (int k = 0; k < 100; k++) loss += s.valid_loss[k] / 100;
-    if (purged) assert_true(fixture_watch.overlapping == 0 && loss > 1.2);
-    else assert_true(fixture_watch.overlapping > 300 && loss < 1.2);
+    double cost = 0;
+    for (int k = 0; k < 100; k++) cost += s.valid_loss[k] / 100;
+    if (purged) assert_true(fixture_watch.overlapping == 0 && cost > 1.2);
+    else assert_true(fixture_watch.overlapping > 300 && cost < 1.2);
     fit_summary_deinit(&s);
     l->ops->destroy(l);
     dataset_free(d);

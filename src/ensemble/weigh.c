@@ -78,29 +78,32 @@ static void try_members(void *context, size_t begin, size_t end) {
   }
 }
 
+/* Members one by one, always the one that leaves the least loss, and of all the pools on the way
+ * the best one: the loss may rise before it falls. counts: (2, n_members), now and of the best. */
 static void greedy_bag(double *out, problem *p, int rounds, size_t *counts) {
+  size_t n = p->n_members, *best_counts = counts + n, best_taken = 0;
   double best_loss = INFINITY;
-  memset(counts, 0, p->n_members * sizeof *counts);
+  memset(counts, 0, 2 * n * sizeof *counts);
   memset(p->pool, 0, p->n_rows * sizeof *p->pool);
-  p->taken = 0;
-  for (int round = 0; round < rounds; round++) {
-    size_t best = p->n_members;
-    thread_for(p->n_members, 1, try_members, p);
-    for (size_t m = 0; m < p->n_members; m++)
-      if ((!p->in_bag || p->in_bag[m]) && (best == p->n_members || p->loss[m] < p->loss[best]))
-        best = m;
-    if (!(p->loss[best] < best_loss)) break;
-    best_loss = p->loss[best];
+  for (p->taken = 0; p->taken < (size_t)rounds;) {
+    size_t best = n;
+    thread_for(n, 1, try_members, p);
+    for (size_t m = 0; m < n; m++)
+      if ((!p->in_bag || p->in_bag[m]) && (best == n || p->loss[m] < p->loss[best])) best = m;
     for (size_t i = 0; i < p->n_rows; i++) p->pool[i] += p->q[best * p->n_rows + i];
     counts[best]++;
     p->taken++;
+    if (!(p->loss[best] < best_loss)) continue;
+    best_loss = p->loss[best];
+    best_taken = p->taken;
+    memcpy(best_counts, counts, n * sizeof *counts);
   }
-  for (size_t m = 0; m < p->n_members && p->taken; m++)
-    out[m] += (double)counts[m] / (double)p->taken;
+  for (size_t m = 0; m < n && best_taken; m++)
+    out[m] += (double)best_counts[m] / (double)best_taken;
 }
 
 static garam_status greedy(double *out, problem *p, const weigh_config *c, garam_error *err) {
-  size_t *counts = mem_array(p->n_members, sizeof *counts);
+  size_t *counts = mem_array(2 * p->n_members, sizeof *counts);
   uint8_t *in_bag = mem_array(p->n_members, 1);
   if (!counts || !in_bag) {
     mem_free(counts);
@@ -123,29 +126,53 @@ static garam_status greedy(double *out, problem *p, const weigh_config *c, garam
   return GARAM_OK;
 }
 
-/* Mixture weights by expectation-maximisation: each step lowers the log loss of the pool, which is
- * convex in the weights. */
+/* How the loss of the pool w + move x (low - high) falls at `move`: the mean of
+ * (q_low - q_high) / pool. It falls with the move: the loss is convex. */
+static double fall_at(const problem *p, size_t low, size_t high, double move) {
+  const double *a = p->q + low * p->n_rows, *b = p->q + high * p->n_rows;
+  double sum = 0;
+  for (size_t i = 0; i < p->n_rows; i++) {
+    double q = p->pool[i] + move * (a[i] - b[i]);
+    sum += p->share[i] * (a[i] - b[i]) / (q > SCORE_LEAST ? q : SCORE_LEAST);
+  }
+  return sum;
+}
+
+/* Least log loss of a mixture. Steps of expectation-maximisation come near; then weight goes from
+ * the member that helps least to the one that helps most, as far as it pays. */
 static void convex_classes(double *w, problem *p) {
+  enum { NEAR = 30, HALVINGS = 50 };
   size_t n = p->n_members;
   for (size_t m = 0; m < n; m++) w[m] = 1 / (double)n;
   for (int step = 0; step < MOST_STEPS; step++) {
-    double moved = 0, total = 0;
+    size_t low = n, high = n;
     memset(p->pool, 0, p->n_rows * sizeof *p->pool);
     for (size_t m = 0; m < n; m++)
       for (size_t i = 0; i < p->n_rows; i++) p->pool[i] += w[m] * p->q[m * p->n_rows + i];
-    for (size_t m = 0; m < n; m++) {
+    for (size_t m = 0; m < n; m++) { /* what a member adds; 1 for all in use at the end */
       double gain = 0;
       for (size_t i = 0; i < p->n_rows; i++)
-        if (p->pool[i] > 0) gain += p->share[i] * p->q[m * p->n_rows + i] / p->pool[i];
-      p->loss[m] = w[m] * gain;
-      total += p->loss[m];
+        gain += p->share[i] * p->q[m * p->n_rows + i] / fmax(p->pool[i], SCORE_LEAST);
+      p->loss[m] = gain;
+      if (low == n || gain > p->loss[low]) low = m;
+      if (w[m] > 0 && (high == n || gain < p->loss[high])) high = m;
     }
-    for (size_t m = 0; m < n; m++) {
-      double next = total > 0 ? p->loss[m] / total : w[m];
-      moved = fmax(moved, fabs(next - w[m]));
-      w[m] = next;
+    if (low == high || !(p->loss[low] - p->loss[high] > 1e-10)) break;
+    if (step < NEAR) {
+      double total = 0;
+      for (size_t m = 0; m < n; m++) total += w[m] *= p->loss[m];
+      for (size_t m = 0; m < n; m++) w[m] /= total;
+      continue;
     }
-    if (moved < 1e-7) break;
+    double from = 0, to = w[high];
+    if (fall_at(p, low, high, to) < 0)
+      for (int i = 0; i < HALVINGS; i++) {
+        double middle = (from + to) / 2;
+        if (fall_at(p, low, high, middle) > 0) from = middle;
+        else to = middle;
+      }
+    w[low] += to;
+    w[high] = to == w[high] ? 0 : w[high] - to;
   }
 }
 

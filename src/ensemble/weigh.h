@@ -21,7 +21,7 @@ typedef struct weigh_config {
 
 /* out (n_members). predictions[m] (rows.n, k) of member m: log-probabilities, or values with k 1.
  * A greedy bag holds each member with a chance of 1/2, at least one; the weights are the mean over
- * bags, and a bag stops where no member makes the loss less. One bag holds all members. */
+ * bags; of a bag, those of its best pool on the way. One bag holds all members. */
 garam_status weigh(double *out, weigh_kind kind, const weigh_config *config,
                    const float *const *predictions, size_t n_members, const dataset *d,
                    row_set rows, size_t k, garam_error *err);
