@@ -139,7 +139,7 @@ static int run_step(cli *c) {
 /* ---- updates --------------------------------------------------------------------------- */
 
 static int run_updates(cli *c) {
-  bench_updates_config config;
+  bench_updates_config config = {.line = print_line};
   cli_add(c, "Updates", bench_updates_options, bench_updates_n_options, &config);
   int code = cli_parse(c, 1, 1);
   if (code != CLI_GO_ON) return code;

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/rng.h"
+#include "base/thread.h"
 #include "kernel/kernel.h"
 #include "nn/nn.h"
 #include "train/optim.h"
@@ -27,10 +28,12 @@ const opt_row bench_updates_options[] = {
      .help = "width of the second"},
     {"seconds", OPT_F64, OPT_AT(bench_updates_config, seconds), .def = 2, .min = 0.01, .max = 3600,
      .unit = "seconds", .help = "to measure for"},
+    {"profile", OPT_BOOL, OPT_AT(bench_updates_config, profile),
+     .help = "seconds by op of each of the three programs, on stderr"},
 };
 const size_t bench_updates_n_options = COUNT_OF(bench_updates_options);
 
-enum { WARMUP = 100 };
+enum { WARMUP = 100, WORTH_ITEMS = 1 << 18 };
 static const double discounting = 0.99, tau = 0.005;
 
 /* ---- the nets ---- */
@@ -201,7 +204,9 @@ static garam_status update_once(learner_ddpg *l, uint64_t step, garam_error *err
   TRY(plan_run(l->actor, step, err));
   optim_adamw_step(l->actor_optim, l->params, l->actor_grads, rate, step);
   l->version++;
+  const int before = l->block < WORTH_ITEMS ? thread_narrow(1) : 0; /* as the optimiser does */
   kernel_table_f32()->blend(l->slow_params, l->params, tau, l->block);
+  if (before) thread_set_count(before);
   l->slow_version++;
   return GARAM_OK;
 }
@@ -214,12 +219,16 @@ garam_status bench_updates(bench_updates_result *out, const bench_updates_config
   TRY_GOTO(done, prepare(&l, out, err));
   uint64_t step = 0;
   for (; step < WARMUP; step++) TRY_GOTO(done, update_once(&l, step, err));
+  plan *const plans[] = {l.slow, l.critic, l.actor};
+  for (size_t i = 0; c->profile && i < COUNT_OF(plans); i++) plan_profile(plans[i], true);
   const int64_t began = clock_monotonic_ns();
   const int64_t limit = (int64_t)(c->seconds * (double)CLOCK_NS_PER_SECOND);
   int64_t took = 0;
   for (; took < limit; took = clock_monotonic_ns() - began)
     for (int i = 0; i < 16; i++) TRY_GOTO(done, update_once(&l, step++, err));
   out->updates = step - WARMUP;
+  for (size_t i = 0; c->profile && c->line && i < COUNT_OF(plans); i++)
+    plan_profile_report(plans[i], c->line, c->context);
   out->seconds = (double)took / (double)CLOCK_NS_PER_SECOND;
   out->updates_per_second = (double)out->updates / out->seconds;
   out->critic_loss = (double)*(const float *)plan_output(l.critic, "loss", NULL);

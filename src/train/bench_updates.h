@@ -8,6 +8,9 @@ typedef struct bench_updates_config {
   int batch, observation, action;
   int first, second; /* widths of the two hidden layers, of both nets */
   double seconds;
+  bool profile;
+  void (*line)(void *context, const char *text); /* of the profile; may be NULL */
+  void *context;
 } bench_updates_config;
 extern const opt_row bench_updates_options[];
 extern const size_t bench_updates_n_options;

@@ -11,7 +11,7 @@
 
 static void updates_are_counted_and_learn(void **state) {
   (void)state;
-  bench_updates_config c;
+  bench_updates_config c = {0};
   opt_defaults(bench_updates_options, bench_updates_n_options, &c);
   c.batch = 16;
   c.first = 32;

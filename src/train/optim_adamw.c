@@ -1,5 +1,6 @@
 /* AdamW with clipping by the global norm: see optim.h. */
 #include "base/mem.h"
+#include "base/thread.h"
 #include "kernel/kernel.h"
 #include "train/optim.h"
 
@@ -93,8 +94,8 @@ size_t optim_adamw_state(optim_array out[OPTIM_ARRAYS], const optim_adamw *o) {
   return 4;
 }
 
-double optim_adamw_step(optim_adamw *o, float *params, const float *grads, double learning_rate,
-                        uint64_t step) {
+static double step_all(optim_adamw *o, float *params, const float *grads, double learning_rate,
+                       uint64_t step) {
   const kernel_table *k = kernel_table_f32();
   const train_config *c = &o->config;
   double norm = sqrt(k->sum_squares(grads, o->block));
@@ -112,5 +113,15 @@ double optim_adamw_step(optim_adamw *o, float *params, const float *grads, doubl
   };
   if (o->m) k->adamw(params, o->m, o->v, grads, o->block, &settings);
   else k->adamw8(params, &o->m8, &o->v8, grads, o->block, &settings);
+  return norm;
+}
+
+double optim_adamw_step(optim_adamw *o, float *params, const float *grads, double learning_rate,
+                        uint64_t step) {
+  enum { WORTH_ITEMS = 1 << 18 }; /* below, a second thread takes longer to wake than to help */
+  if (o->block >= WORTH_ITEMS) return step_all(o, params, grads, learning_rate, step);
+  const int before = thread_narrow(1);
+  double norm = step_all(o, params, grads, learning_rate, step);
+  thread_set_count(before);
   return norm;
 }
