@@ -208,6 +208,17 @@ static void put_head(evaluation *e) {
   }
 }
 
+/* The share of scored rows that the gate keeps out. */
+static void put_novelty(evaluation *e) {
+  size_t n = 0;
+  if (e->p->novelty.n == 0) return;
+  for (size_t i = 0; i < e->n; i++)
+    n += pipeline_is_new(e->p, e->d->x + e->rows[i] * e->d->n_features);
+  evaluation_put(
+      e, e->result, "novelty",
+      json_pack("{s:I, s:f}", "outside", (json_int_t)n, "share", (double)n / (double)e->n));
+}
+
 static void put_curve(evaluation *e) {
   const fit_summary *f = &e->p->fit;
   size_t n = (size_t)f->epochs;
@@ -243,6 +254,8 @@ garam_status pipeline_evaluate(json_t **out, pipeline *p, const table *t,
   TRY_GOTO(done, predict(&e, err));
   e.block = bootstrap_block(&e);
   TRY_GOTO(done, evaluate_scores(&e, err));
+  TRY_GOTO(done, evaluate_conformal(&e, err));
+  put_novelty(&e);
   TRY_GOTO(done, evaluate_baselines(&e, err));
   if (p->market) TRY_GOTO(done, evaluate_backtest(&e, err));
   put_curve(&e);

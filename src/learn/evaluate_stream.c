@@ -35,9 +35,9 @@ static garam_status put_parts(evaluation *e, const stream_views *v, garam_error 
   size_t k = (size_t)pipeline_n_outputs(e->p), width = s->width(l);
   pipeline alone = {.ops = e->p->ops,
                     .shape = e->p->shape,
-                    .temperature = 1,
                     .value_center = e->p->value_center,
                     .value_scale = e->p->value_scale};
+  calibrator_init(&alone.calibrator, e->k);
   float *out = mem_array(e->n * k, sizeof *out);
   json_t *array = json_array();
   garam_status status = out && array ? GARAM_OK : fail_memory(err, e->n * k * sizeof *out);
@@ -66,6 +66,10 @@ garam_status evaluate_stream(evaluation *e, garam_error *err) {
   garam_status status = stream_walk(e->p->learner, e->d, asked, outcomes, v.views, v.at,
                                     (size_t)pipeline_n_outputs(e->p), false, e->out, err);
   if (status == GARAM_OK) status = pipeline_finish(e->p, e->out, e->n, err);
+  size_t k = (size_t)pipeline_n_outputs(e->p), features = e->d->n_features;
+  for (size_t i = 0; e->p->novelty.n > 0 && i < e->n; i++)
+    if (pipeline_is_new(e->p, e->d->x + e->rows[i] * features))
+      pipeline_prior(e->p, e->out + i * k);
   evaluation_put(e, e->detail, "stream", s->describe(e->p->learner));
   s->rewind(e->p->learner);
   if (status == GARAM_OK) status = put_parts(e, &v, err);

@@ -22,7 +22,9 @@ typedef struct pipeline_config {
   int embargo;                     /* rows; -1: the label's horizon */
   int scaling;                     /* standard, robust: for learners that want scaled inputs */
   double clip;                     /* scaled inputs are cut at +-clip; 0: not */
-  bool shuffle_target;             /* a leak test: targets permuted by the seed; must give chance */
+  int calibration;                 /* calibration_kind: of classes, fitted on the validation part */
+  int novelty;         /* none, gate: rows unlike those trained on get the prior's odds */
+  bool shuffle_target; /* a leak test: targets permuted by the seed; must give chance */
   int64_t seed;
 } pipeline_config;
 extern const opt_row pipeline_options[]; /* of the fields from task down; seed has its own flag */
@@ -87,7 +89,9 @@ garam_status pipeline_dataset(dataset **out, const pipeline *p, const table *t, 
 garam_status pipeline_predict(pipeline *p, const dataset *d, row_set rows, float *out,
                               garam_error *err);
 /* The hot path: raw features x (n, T, F) -> probabilities (n, K). Scales, predicts, calibrates.
- * No malloc once warm. */
+ * No malloc once warm. Under --novelty gate a row whose dissimilarity index is over 1 (novelty.h)
+ * is answered with the odds, or the mean, of the training rows: as nobody is sure of those, it
+ * abstains. */
 garam_status pipeline_predict_windows(pipeline *p, const float *x, const int32_t *begin, size_t n,
                                       float *out, garam_error *err);
 
@@ -108,8 +112,11 @@ garam_status pipeline_observe(pipeline *p, const float *x, const int32_t *begin,
  *   interval{score: [low, high]}: 95 %, circular block bootstrap
  *   baselines{majority, persistence, momentum} or {mean, persistence, momentum, no_change}
  *   over_best_baseline{baseline, accuracy, interval}: paired
+ *   novelty{outside, share}, where there is a gate
  *   backtest{...} (market), bayes_accuracy and share_of_bayes (simulated with its posterior)
- *   detail: confusion, class_names, reliability, coverage, equity, training curve; of a learner
+ *   detail: confusion, class_names, reliability, coverage, equity, training curve; with times
+ *     conformal{fixed, adaptive, by_regime}: coverage of the sets of the validation part, and of
+ *     those that adapt to drift; of a learner
  *     that goes on learning: stream{outcomes, weights}, parts[{name, scores, backtest}]. Such a
  *     learner walks through the scored rows in time, shown each outcome once it is known. */
 typedef enum evaluate_position {

@@ -12,6 +12,9 @@
 #include <stdio.h>
 #include <string.h>
 
+static const char *const novelty_names[] = {"none", "gate", NULL};
+
+enum { LEAST_CHOICE_ROWS = 200, NOVELTY_ROWS = 1024 };
 enum { LEAST_TRAIN_ROWS = 16, LEAST_CALIBRATION_ROWS = 16, PREDICT_ROWS = 256 };
 
 const opt_row pipeline_options[] = {
@@ -33,6 +36,11 @@ const opt_row pipeline_options[] = {
      .help = "of inputs: mean and deviation, or median and interquartile range"},
     {"clip", OPT_F64, OPT_AT(pipeline_config, clip), .def = 10, .min = 0, .max = 1e6,
      .help = "scaled inputs are cut at this many deviations; 0: not"},
+    {"calibration", OPT_ENUM, OPT_AT(pipeline_config, calibration), .choices = calibration_names,
+     .help = "of class odds, on the validation part; auto: the map with the least log loss on the "
+             "later rows of it"},
+    {"novelty", OPT_ENUM, OPT_AT(pipeline_config, novelty), .choices = novelty_names,
+     .help = "gate: rows unlike those trained on are answered with the odds of the training rows"},
     {"shuffle-target", OPT_BOOL, OPT_AT(pipeline_config, shuffle_target),
      .help = "a leak test: train on permuted targets; the test part must come out at chance"},
 };
@@ -97,6 +105,8 @@ void pipeline_free(pipeline *p) {
   names_free(p->feature_names, p->shape.n_features);
   names_free(p->class_names, p->shape.n_classes > 0 ? (size_t)p->shape.n_classes : 0);
   scaler_deinit(&p->scaler);
+  calibrator_deinit(&p->calibrator);
+  novelty_deinit(&p->novelty);
   mem_free(p->class_counts);
   mem_free(p->source);
   fit_summary_deinit(&p->fit);
@@ -411,11 +421,40 @@ static garam_status walk_rows(float *out, pipeline *p, const dataset *d, row_set
   return status;
 }
 
-static garam_status calibrate_classes(pipeline *p, float *scores, const int32_t *y,
-                                      const float *weight, size_t n, garam_error *err) {
-  int k = p->shape.n_classes;
-  if (n >= LEAST_CALIBRATION_ROWS) p->temperature = calibrate_temperature(scores, y, weight, n, k);
-  if (!calibrate_softmax(scores, n, k, p->temperature))
+/* Which map: fitted on the first six tenths of the validation rows, judged on the rest, purged
+ * between. Without times every fifth and second row judge. */
+static garam_status choose_calibration(int *kind, const pipeline *p, const dataset *d,
+                                       row_set valid, const float *scores, const int32_t *y,
+                                       const float *weight, garam_error *err) {
+  size_t n = valid.n, cut = n * 6 / 10;
+  *kind = p->config.calibration;
+  if (*kind != CALIBRATION_AUTO) return GARAM_OK;
+  *kind = CALIBRATION_TEMPERATURE;
+  if (n < LEAST_CHOICE_ROWS) return GARAM_OK;
+  uint8_t *role = mem_array(n, 1);
+  if (!role) return fail_memory(err, n);
+  for (size_t i = 0; i < n; i++) {
+    uint32_t row = valid.rows[i];
+    if (!d->known_at) role[i] = i % 5 < 3 ? 1 : 2;
+    else if (i >= cut) role[i] = 2;
+    else role[i] = (d->label_end ? d->label_end : d->known_at)[row] < d->known_at[valid.rows[cut]];
+  }
+  garam_status status =
+      calibrator_choose(kind, scores, y, weight, role, n, p->shape.n_classes, err);
+  mem_free(role);
+  return status;
+}
+
+static garam_status calibrate_classes(pipeline *p, const dataset *d, row_set valid, float *scores,
+                                      const int32_t *y, const float *weight, garam_error *err) {
+  int k = p->shape.n_classes, kind;
+  size_t n = valid.n;
+  if (n >= LEAST_CALIBRATION_ROWS) {
+    TRY(choose_calibration(&kind, p, d, valid, scores, y, weight, err));
+    calibrator_deinit(&p->calibrator);
+    TRY(calibrator_fit(&p->calibrator, kind, scores, y, weight, NULL, n, k, err));
+  }
+  if (!calibrator_apply(&p->calibrator, scores, n))
     return fail(err, GARAM_NUMERIC, "%s: a score of the validation rows is not a finite number",
                 p->ops->name);
   p->threshold = metric_threshold_at(PIPELINE_TARGET, scores, y, n, k, METRIC_ALL_CLASSES);
@@ -431,7 +470,7 @@ static garam_status calibrate_classes(pipeline *p, float *scores, const int32_t 
 static garam_status calibrate(pipeline *p, const dataset *d, row_set valid, garam_error *err) {
   size_t n = valid.n, k = (size_t)pipeline_n_outputs(p);
   bool regression = p->shape.task == TASK_REGRESSION;
-  p->temperature = 1;
+  calibrator_init(&p->calibrator, p->shape.n_classes);
   p->threshold = p->directional_threshold = 2;
   p->conformal = regression ? INFINITY : 1;
   p->calibration_rows = n;
@@ -456,7 +495,7 @@ static garam_status calibrate(pipeline *p, const dataset *d, row_set valid, gara
     if (isnan(width)) status = fail_memory(err, n * sizeof(float));
     p->conformal = width * p->value_scale;
   } else {
-    status = calibrate_classes(p, scores, y, weight, n, err);
+    status = calibrate_classes(p, d, valid, scores, y, weight, err);
   }
 done:
   mem_free(scores);
@@ -600,6 +639,8 @@ garam_status pipeline_fit(pipeline **out, const table *t, const table *valid_tab
     TRY_GOTO(done, shuffle_part(d, split.valid, (uint64_t)config->seed, 1, err));
     TRY_GOTO(done, pipeline_warn(p, err, "trained on shuffled targets: a leak test, not a model"));
   }
+  if (p->config.novelty)
+    TRY_GOTO(done, novelty_fit(&p->novelty, d, split.train, NULL, NOVELTY_ROWS, err));
   TRY_GOTO(done, scale(d, p, split.train, err));
   TRY_GOTO(done, fit_learner(p, d, &split, fit, err));
   TRY_GOTO(done, calibrate(p, d, split.valid, err));

@@ -3,6 +3,8 @@
 #define LEARN_PIPELINE_INNER_H
 
 #include "learn/pipeline.h"
+#include "learn/calibrator.h"
+#include "learn/novelty.h"
 #include "learn/scaler.h"
 #include "learn/stream.h"
 
@@ -45,7 +47,9 @@ struct pipeline {
   scaler scaler;
   double value_center, value_scale; /* regression: value = center + scale x prediction */
 
-  double temperature;
+  calibrator calibrator; /* classes */
+  novelty novelty;       /* n 0: no gate */
+  bool gated;            /* by the manifest */
   size_t calibration_rows;
   double threshold, directional_threshold; /* 2: none */
   double conformal; /* classes: the score's quantile; regression: half width, INFINITY: none */
@@ -92,6 +96,10 @@ bool pipeline_streams(const pipeline *p);
 garam_status stream_views_init(stream_views *out, pipeline *p, const dataset *d, row_set a,
                                row_set b, garam_error *err);
 void stream_views_deinit(stream_views *v);
+/* Is a raw row outside the domain that was trained on? Never without the gate. What it is answered
+ * with then: the training rows' odds, or their mean. */
+bool pipeline_is_new(const pipeline *p, const float *row);
+void pipeline_prior(const pipeline *p, float *out);
 /* Scores (n, K) as a learner gives them become odds, or values in the data's unit. */
 garam_status pipeline_finish(const pipeline *p, float *out, size_t n, garam_error *err);
 

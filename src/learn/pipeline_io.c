@@ -19,6 +19,8 @@ garam_status pipeline_save(const pipeline *p, const char *path, garam_error *err
     TRY_GOTO(done, package_add(w, "scaler.center", PACKAGE_F32, 1, &n, p->scaler.center, err));
     TRY_GOTO(done, package_add(w, "scaler.inverse", PACKAGE_F32, 1, &n, p->scaler.inverse, err));
   }
+  TRY_GOTO(done, calibrator_save(&p->calibrator, w, "calibration.", err));
+  if (p->novelty.n > 0) TRY_GOTO(done, novelty_save(&p->novelty, w, "novelty.", err));
   TRY_GOTO(done, p->ops->save(p->learner, w, learner_prefix, err));
   TRY_GOTO(done, package_write(w, path, err));
   /* Not of the pipeline's state: the name of the file that now holds it. */
@@ -63,6 +65,11 @@ garam_status pipeline_load(pipeline **out, const char *path, garam_error *err) {
   }
   if (status != GARAM_OK) goto done;
   if (p->scaled) TRY_GOTO(done, load_scaler(&p->scaler, r, p->shape.n_features, err));
+  calibrator c;
+  TRY_GOTO(done, calibrator_load(&c, p->calibrator.kind, p->calibrator.temperature,
+                                 p->shape.n_classes, r, "calibration.", err));
+  p->calibrator = c;
+  if (p->gated) TRY_GOTO(done, novelty_load(&p->novelty, p->shape.n_features, r, "novelty.", err));
   TRY_GOTO(done, p->ops->load(&p->learner, p->learner_config, &p->shape, r, learner_prefix, err));
   if (p->ops->context(p->learner) != p->context) {
     status = fail(err, GARAM_CORRUPT,

@@ -127,9 +127,11 @@ garam_status manifest_build(pipeline *p, garam_error *err) {
           json_pack("{s:b, s:f, s:f, s:f}", "used", p->scaled, "clip", (double)p->scaler.clip,
                     "value_center", p->value_center, "value_scale", p->value_scale)) &&
       put(m, "calibration",
-          json_pack("{s:I, s:f, s:f, s:f, s:f, s:o}", "rows", (json_int_t)p->calibration_rows,
-                    "temperature", p->temperature, "target", PIPELINE_TARGET, "threshold",
-                    p->threshold, "directional_threshold", p->directional_threshold, "conformal",
+          json_pack("{s:I, s:s, s:b, s:f, s:f, s:f, s:f, s:o}", "rows",
+                    (json_int_t)p->calibration_rows, "method",
+                    calibration_names[p->calibrator.kind], "gated", p->novelty.n > 0, "temperature",
+                    p->calibrator.temperature, "target", PIPELINE_TARGET, "threshold", p->threshold,
+                    "directional_threshold", p->directional_threshold, "conformal",
                     json_number_or_null(p->conformal))) &&
       put(m, "split",
           json_pack("{s:b, s:o, s:o, s:o, s:I}", "timed", p->timed, "train",
@@ -316,7 +318,19 @@ static garam_status parse_calibration(pipeline *p, const json_t *m, const char *
   TRY(parse_f64(&p->value_scale, s, "value_scale", DBL_MIN, FLT_MAX, where, err));
   TRY(json_get_object(&c, m, "calibration", where, err));
   TRY(parse_size(&p->calibration_rows, c, "rows", where, err));
-  TRY(parse_f64(&p->temperature, c, "temperature", 1e-3, 1e3, where, err));
+  double temperature;
+  int method = CALIBRATION_TEMPERATURE; /* files from before there were others */
+  bool gated = false;
+  TRY(parse_f64(&temperature, c, "temperature", 1e-3, 1e3, where, err));
+  if (json_object_get(c, "method"))
+    TRY(parse_choice(&method, c, "method", calibration_names, where, err));
+  if (json_object_get(c, "gated")) TRY(json_get_bool(&gated, c, "gated", where, err));
+  if (method == CALIBRATION_AUTO)
+    return fail(err, GARAM_CORRUPT, "%s: \"method\": which one is not said", where);
+  calibrator_init(&p->calibrator, p->shape.n_classes);
+  p->calibrator.kind = method; /* its maps, and the gate's rows, come from the arrays */
+  p->calibrator.temperature = temperature;
+  p->gated = gated;
   TRY(parse_f64(&p->threshold, c, "threshold", 0, 2, where, err));
   TRY(parse_f64(&p->directional_threshold, c, "directional_threshold", 0, 2, where, err));
   conformal = json_object_get(c, "conformal");

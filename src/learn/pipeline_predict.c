@@ -94,11 +94,31 @@ garam_status pipeline_finish(const pipeline *p, float *out, size_t n, garam_erro
       finite = finite && isfinite(out[i]);
     }
   } else {
-    finite = calibrate_softmax(out, n, p->shape.n_classes, p->temperature);
+    finite = calibrator_apply(&p->calibrator, out, n);
   }
   if (!finite)
     return fail(err, GARAM_NUMERIC, "%s: a prediction is not a finite number", p->ops->name);
   return GARAM_OK;
+}
+
+bool pipeline_is_new(const pipeline *p, const float *row) {
+  return p->novelty.n > 0 && novelty_index(&p->novelty, row) > 1;
+}
+
+void pipeline_prior(const pipeline *p, float *out) {
+  size_t k = (size_t)pipeline_n_outputs(p);
+  double total = 0;
+  if (p->shape.task == TASK_REGRESSION) out[0] = (float)p->train_mean;
+  for (size_t c = 0; p->class_counts && c < k; c++) total += (double)p->class_counts[c];
+  for (size_t c = 0; p->class_counts && c < k; c++)
+    out[c] = total > 0 ? (float)((double)p->class_counts[c] / total) : 1 / (float)k;
+}
+
+/* What a window says is judged by its last row, raw. */
+static void pipeline_gate(const pipeline *p, const float *x, size_t n, float *out) {
+  size_t width = p->shape.n_features, k = (size_t)pipeline_n_outputs(p);
+  for (size_t i = 0; p->novelty.n > 0 && i < n; i++)
+    if (pipeline_is_new(p, x + ((i + 1) * p->context - 1) * width)) pipeline_prior(p, out + i * k);
 }
 
 garam_status pipeline_predict_windows(pipeline *p, const float *x, const int32_t *begin, size_t n,
@@ -106,7 +126,9 @@ garam_status pipeline_predict_windows(pipeline *p, const float *x, const int32_t
   const float *taken = x;
   if (p->scaled) TRY(scale_windows(&taken, p, x, begin, n, err));
   TRY(p->ops->predict(p->learner, taken, begin, n, out, err));
-  return pipeline_finish(p, out, n, err);
+  TRY(pipeline_finish(p, out, n, err));
+  pipeline_gate(p, x, n, out);
+  return GARAM_OK;
 }
 
 garam_status pipeline_predict(pipeline *p, const dataset *d, row_set rows, float *out,

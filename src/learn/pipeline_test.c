@@ -178,7 +178,8 @@ static void test_no_look_ahead(void **state) {
     assert_string_equal(p->feature_names[j], q->feature_names[j]);
   assert_memory_equal(p->scaler.center, q->scaler.center, p->scaler.n * sizeof(float));
   assert_memory_equal(p->scaler.inverse, q->scaler.inverse, p->scaler.n * sizeof(float));
-  assert_true(p->temperature != q->temperature); /* from the valid part: the change was seen */
+  assert_true(p->calibrator.temperature !=
+              q->calibrator.temperature); /* from the valid part: the change was seen */
   pipeline_free(p);
   /* And a change inside the training part is seen. */
   for (size_t c = 0; c < t->n_columns; c++)
@@ -306,6 +307,40 @@ static void test_plain(void **state) {
     table_free(t);
     table_free(fresh);
   }
+}
+
+/* Every calibration and the gate: through a package and back; and what is far from all training
+ * rows is answered with their odds. */
+static void test_calibration_and_gate(void **state) {
+  (void)state;
+  table *t = market(4000, 7, 0.2), *odd = plain(1, false);
+  for (int kind = 0; kind <= CALIBRATION_AUTO; kind++) {
+    pipeline_config config = pipeline_config_default();
+    config.calibration = kind;
+    config.novelty = kind % 2;
+    pipeline *p = fit(t, &config, 1);
+    assert_int_equal(p->novelty.n > 0, kind % 2);
+    assert_int_equal(p->calibrator.kind == kind, kind != CALIBRATION_AUTO);
+    check_round_trip(p, t);
+    pipeline_free(p);
+  }
+  pipeline_config config = pipeline_config_default();
+  snprintf(config.target, sizeof config.target, "target");
+  drop_column(odd, "value");
+  config.novelty = 1;
+  pipeline *p = fit(odd, &config, 1);
+  float x[5] = {1000, 0, 0, 0, 1}, out[3], prior[3];
+  assert_int_equal(pipeline_n_features(p), 5);
+  assert_int_equal(pipeline_predict_windows(p, x, NULL, 1, out, NULL), GARAM_OK);
+  pipeline_prior(p, prior);
+  assert_memory_not_equal(out, prior, sizeof out);
+  x[0] = 1100;
+  assert_int_equal(pipeline_predict_windows(p, x, NULL, 1, out, NULL), GARAM_OK);
+  assert_memory_equal(out, prior, sizeof out);
+  assert_true(fabsf(prior[0] + prior[1] + prior[2] - 1) < 1e-6f);
+  pipeline_free(p);
+  table_free(t);
+  table_free(odd);
 }
 
 static void test_plain_regression(void **state) {
@@ -667,12 +702,19 @@ static void test_no_memory_fit(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_market),           cmocka_unit_test(test_no_look_ahead),
-      cmocka_unit_test(test_threads),          cmocka_unit_test(test_plain),
-      cmocka_unit_test(test_plain_regression), cmocka_unit_test(test_weights),
-      cmocka_unit_test(test_bad_input),        cmocka_unit_test(test_damage),
-      cmocka_unit_test(test_manifest),         cmocka_unit_test(test_warm),
-      cmocka_unit_test(test_no_memory),        cmocka_unit_test(test_no_memory_fit),
+      cmocka_unit_test(test_market),
+      cmocka_unit_test(test_no_look_ahead),
+      cmocka_unit_test(test_threads),
+      cmocka_unit_test(test_plain),
+      cmocka_unit_test(test_plain_regression),
+      cmocka_unit_test(test_calibration_and_gate),
+      cmocka_unit_test(test_weights),
+      cmocka_unit_test(test_bad_input),
+      cmocka_unit_test(test_damage),
+      cmocka_unit_test(test_manifest),
+      cmocka_unit_test(test_warm),
+      cmocka_unit_test(test_no_memory),
+      cmocka_unit_test(test_no_memory_fit),
   };
   return cmocka_run_group_tests(tests, setup, teardown);
 }
