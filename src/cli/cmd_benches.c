@@ -18,17 +18,74 @@
 
 /* ---- machine --------------------------------------------------------------------------- */
 
+static const struct {
+  const char *name;
+  kernel_peak_kind kind;
+} register_peaks[] = {{"fp32", KERNEL_PEAK_FP32},
+                      {"fp16", KERNEL_PEAK_FP16},
+                      {"bf16", KERNEL_PEAK_BF16},
+                      {"int8", KERNEL_PEAK_INT8}};
+
+static json_t *products_json(const kernel_peak_product *rows, int n) {
+  json_t *list = json_array();
+  for (int i = 0; i < n; i++) {
+    json_t *row =
+        json_pack("{s:s, s:I, s:I, s:I}", "name", rows[i].name, "m", (json_int_t)rows[i].m, "n",
+                  (json_int_t)rows[i].n, "k", (json_int_t)rows[i].k);
+    json_object_set_new(row, "full", json_number_or_null(rows[i].full));
+    json_object_set_new(row, "half", json_number_or_null(rows[i].half));
+    json_object_set_new(row, "onednn", json_number_or_null(rows[i].onednn));
+    json_array_append_new(list, row);
+  }
+  return list;
+}
+
+static void print_rate(double flops) {
+  if (flops > 0) printf("%9.1f", flops * 1e-9);
+  else printf("%9s", "-");
+}
+
 static int run_machine(cli *c) {
   int code = cli_parse(c, 1, 1);
   if (code != CLI_GO_ON) return code;
   double flops = kernel_peak_flops(), bandwidth = kernel_peak_bandwidth();
-  if (c->common.json)
-    return cli_print_json(c, json_pack("{s:f, s:f, s:s, s:s, s:i}", "flops_per_second", flops,
-                                       "bytes_per_second", bandwidth, "isa", kernel_isa(), "dtype",
-                                       "fp32", "threads", thread_count()));
+  double peaks[COUNT_OF(register_peaks)];
+  for (size_t i = 0; i < COUNT_OF(peaks); i++)
+    peaks[i] = kernel_peak_registers(register_peaks[i].kind);
+  kernel_peak_product rows[KERNEL_PEAK_PRODUCTS];
+  int n = kernel_peak_products(rows, KERNEL_PEAK_PRODUCTS);
+  if (c->common.json) {
+    json_t *o =
+        json_pack("{s:f, s:f, s:s, s:s, s:i}", "flops_per_second", flops, "bytes_per_second",
+                  bandwidth, "isa", kernel_isa(), "dtype", "fp32", "threads", thread_count());
+    json_t *registers = json_object();
+    for (size_t i = 0; i < COUNT_OF(peaks); i++)
+      if (peaks[i] > 0)
+        json_object_set_new(registers, register_peaks[i].name, json_number_or_null(peaks[i]));
+    json_object_set_new(o, "registers", registers);
+    json_object_set_new(o, "products", products_json(rows, n));
+    return cli_print_json(c, o);
+  }
   printf("products    %.1f GFLOP/s, fp32, %d threads (%s)\n", flops * 1e-9, thread_count(),
          kernel_isa());
   printf("memory      %.1f GB/s\n", bandwidth * 1e-9);
+  printf("registers  ");
+  for (size_t i = 0; i < COUNT_OF(peaks); i++)
+    if (peaks[i] > 0) printf(" %s %.0f", register_peaks[i].name, peaks[i] * 1e-9);
+  printf(" Gop/s\n\n%-16s %20s %9s %9s %9s  GFLOP/s\n", "product", "m x n x k", "fp32", "half",
+         "onednn");
+  for (int i = 0; i < n; i++) {
+    char size[64];
+    snprintf(size, sizeof size, "%lld x %lld x %lld", (long long)rows[i].m, (long long)rows[i].n,
+             (long long)rows[i].k);
+    printf("%-16s %20s ", rows[i].name, size);
+    print_rate(rows[i].full);
+    putchar(' ');
+    print_rate(rows[i].half);
+    putchar(' ');
+    print_rate(rows[i].onednn);
+    putchar('\n');
+  }
   return cli_flush_stdout(c);
 }
 

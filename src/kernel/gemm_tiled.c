@@ -148,24 +148,6 @@ static void pack_rows(const tiled_product *p, char *out, float *scale, const voi
             a_along(s), s->format_a, rows, depth);
 }
 
-/* Sums of packed rows with one strip, into tiles one behind another. */
-static void strip_sums(const tiled_product *p, float *tiles, const char *a, int64_t rows, strip b,
-                       int64_t depth) {
-  const gemm_kernels *g = p->kernels;
-  int64_t packed_depth = (int64_t)round_up((size_t)depth, (size_t)g->step);
-  size_t row_bytes = round_up((size_t)depth, (size_t)g->block) * g->a_size;
-  const char *items = b.items;
-  for (int64_t l = 0; l < packed_depth; l += g->block) {
-    int64_t d = least(g->block, packed_depth - l);
-    for (int64_t r = 0; r < rows; r += g->rows) {
-      int64_t n = least(g->rows, rows - r);
-      g->tile(tiles + r * b.width, a + (size_t)r * row_bytes + (size_t)(l * n) * g->a_size,
-              !p->shape.transpose_a, items + (size_t)(l * b.rows) * g->b_size, b.rows, d, (int)n,
-              (int)b.width, l == 0);
-    }
-  }
-}
-
 /* A strip of a B that is not packed: into `items` and `scale`. With few rows, packing would take
  * longer than reading it once as it lies. */
 static strip plain_strip(const tiled_product *p, const void *b, int64_t block, int64_t j,
@@ -188,19 +170,41 @@ static gemm_put put_of(const tiled_product *p, int64_t block) {
                     .activation = last ? s->activation : KERNEL_IDENTITY};
 }
 
-static void strip_put(const tiled_product *p, const operands *o, const float *tiles, int64_t i,
-                      int64_t rows, int64_t j, strip b, const float *row_scale, int64_t block) {
+static void tile_put(const tiled_product *p, const operands *o, const float *tile, int64_t i,
+                     int64_t rows, int64_t j, const strip *b, const float *row_scale,
+                     int64_t block) {
   const gemm_kernels *g = p->kernels;
   const gemm_shape *s = &p->shape;
   gemm_put how = put_of(p, block);
   if (o->bias && block == p->n_blocks - 1) how.bias = o->bias + j;
-  for (int64_t r = 0; r < rows; r += g->rows) {
-    if (g->scaled) {
-      how.row_scale = row_scale + r;
-      how.col_scale = b.scale;
+  if (g->scaled) {
+    how.row_scale = row_scale;
+    how.col_scale = b->scale;
+  }
+  g->put(o->c + i * s->ldc + j, s->ldc, tile, b->width, (int)rows, (int)least(b->width, s->n - j),
+         &how);
+}
+
+/* Sums of packed rows [i, i + rows) with the strip at column j, into tiles one behind another; each
+ * goes to C, if there is one, as soon as it is complete and while it is in the first cache. */
+static void strip_run(const tiled_product *p, const operands *o, float *tiles, const char *a,
+                      int64_t i, int64_t rows, int64_t j, const strip *b, const float *row_scale,
+                      int64_t block) {
+  const gemm_kernels *g = p->kernels;
+  int64_t depth = block_depth(p, block);
+  int64_t packed_depth = (int64_t)round_up((size_t)depth, (size_t)g->step);
+  size_t row_bytes = round_up((size_t)depth, (size_t)g->block) * g->a_size;
+  const char *items = b->items;
+  for (int64_t l = 0; l < packed_depth; l += g->block) {
+    int64_t d = least(g->block, packed_depth - l);
+    for (int64_t r = 0; r < rows; r += g->rows) {
+      int64_t n = least(g->rows, rows - r);
+      float *tile = tiles + r * b->width;
+      g->tile(tile, a + (size_t)r * row_bytes + (size_t)(l * n) * g->a_size, !p->shape.transpose_a,
+              items + (size_t)(l * b->rows) * g->b_size, b->rows, d, (int)n, (int)b->width, l == 0);
+      if (o && l + d == packed_depth)
+        tile_put(p, o, tile, i + r, n, j, b, g->scaled ? row_scale + r : NULL, block);
     }
-    g->put(o->c + (i + r) * s->ldc + j, s->ldc, tiles + r * b.width, b.width,
-           (int)least(g->rows, rows - r), (int)least(b.width, s->n - j), &how);
   }
 }
 
@@ -223,8 +227,7 @@ static void region_run(const tiled_product *p, const operands *o, int64_t i0, in
         strip b;
         if (s->format_b == GEMM_PACKED) b = packed_strip(p, o->b, block, j);
         else b = plain_strip(p, o->b, block, j, strip_items, col_scale);
-        strip_sums(p, tiles, a, rows, b, block_depth(p, block));
-        strip_put(p, o, tiles, i, rows, j, b, row_scale, block);
+        strip_run(p, o, tiles, a, i, rows, j, &b, row_scale, block);
       }
     }
   }
@@ -296,7 +299,7 @@ static void sums_run(const tiled_product *p, const operands *o, int64_t block, c
       } else {
         b = plain_strip(p, o->b, block, j, strip_items, g->scaled ? col_scale + j : NULL);
       }
-      strip_sums(p, tiles + tall * j + i * b.width, lane, rows, b, block_depth(p, block));
+      strip_run(p, NULL, tiles + tall * j + i * b.width, lane, i, rows, j, &b, NULL, block);
     }
   }
 }
@@ -308,7 +311,9 @@ static void sums_put(const tiled_product *p, const operands *o, char *sums, int6
     const float *tiles = (const float *)(const void *)(sums + (size_t)block * p->sums_bytes);
     const float *row_scale = tiles + tall * p->padded;
     strip b = {.scale = row_scale + tall + j, .width = least(p->kernels->cols, p->padded - j)};
-    strip_put(p, o, tiles + tall * j, 0, s->m, j, b, row_scale, block);
+    for (int64_t i = 0; i < s->m; i += p->kernels->rows)
+      tile_put(p, o, tiles + tall * j + i * b.width, i, least(p->kernels->rows, s->m - i), j, &b,
+               row_scale + i, block);
   }
 }
 

@@ -49,6 +49,16 @@ typedef struct gemm_kernels {
               const gemm_put *how);
 } gemm_kernels;
 
+/* In a tile every loop over rows and columns disappears, and of the loop along k each second turn:
+ * where two threads share a core, instructions are what is scarce. */
+#if defined(__clang__)
+#define UNROLL_TILE _Pragma("unroll")
+#define UNROLL_DEPTH _Pragma("clang loop unroll_count(2)")
+#else
+#define UNROLL_TILE _Pragma("GCC unroll 16")
+#define UNROLL_DEPTH _Pragma("GCC unroll 2")
+#endif
+
 const gemm_kernels *gemm_kernels_ref(void);
 #if defined(__x86_64__)
 const gemm_kernels *gemm_kernels_avx2(void);

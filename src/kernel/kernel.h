@@ -347,4 +347,26 @@ const char *kernel_isa(void);
 double kernel_peak_flops(void);
 double kernel_peak_bandwidth(void);
 
+/* Operations a second of multiply-adds between registers, on all threads, by what the operands are;
+ * 0 where the processor (or its level in use) has none. */
+typedef enum kernel_peak_kind {
+  KERNEL_PEAK_FP32,
+  KERNEL_PEAK_FP16,
+  KERNEL_PEAK_BF16,
+  KERNEL_PEAK_INT8
+} kernel_peak_kind;
+double kernel_peak_registers(kernel_peak_kind kind);
+
+/* What products of one layer of a transformer reach, in FLOP/s: ours in full and in half precision
+ * with packed weights, and oneDNN's in full; 0 where there is none. Fills up to `most` rows (there
+ * are KERNEL_PEAK_PRODUCTS) and says how many; takes a few seconds. */
+typedef struct kernel_peak_product {
+  const char *name;
+  int64_t m, n, k;
+  bool transpose_a, transpose_b;
+  double full, half, onednn;
+} kernel_peak_product;
+enum { KERNEL_PEAK_PRODUCTS = 12 };
+int kernel_peak_products(kernel_peak_product *rows, int most);
+
 #endif

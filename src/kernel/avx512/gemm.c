@@ -13,7 +13,7 @@
 
 #define GEMM_ROWS 14
 #define GEMM_VECTORS 2
-#define GEMM_BLOCK 128
+#define GEMM_BLOCK 512
 #define GEMM_EACH_ROW(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14)
 
 static inline __attribute__((always_inline)) vf fma_item(const float *x, vf b, vf c) {

@@ -208,12 +208,6 @@ static void pack_b(void *out, float *scale, const void *x, int64_t across, int64
 
 /* ---- tiles ---- */
 
-#if defined(__clang__)
-#define UNROLL_TILE _Pragma("unroll")
-#else
-#define UNROLL_TILE _Pragma("GCC unroll 16")
-#endif
-
 static inline __attribute__((always_inline)) __m512h fma_item(const uint16_t *x, __m512h b,
                                                               __m512h c) {
   __asm__("vfmadd231ph %1%{1to32%}, %2, %0" : "+v"(c) : "m"(*x), "v"(b));
@@ -254,7 +248,7 @@ static inline __attribute__((always_inline)) void tile_chains(const operands *o,
     }
     a += a_cols;
     b += b_rows;
-    for (int64_t l = left < CHAIN ? left : CHAIN; l > 1; l--) {
+    UNROLL_DEPTH for (int64_t l = left < CHAIN ? left : CHAIN; l > 1; l--) {
       __m512h line[VECTORS];
       UNROLL_TILE for (int v = 0; v < vectors; v++) line[v] = _mm512_loadu_ph(b + v * HALVES);
       UNROLL_TILE for (int r = 0; r < rows; r++) {
