@@ -38,8 +38,8 @@ static kernel_attention attention_kernel(const node *n, const op_run *r) {
     s.key_begin = r->in[3];
     s.dropout.seed = r->seed;
     s.dropout.step = r->step;
-    s.dropout.first = r->part * (uint64_t)(s.batch * s.heads * s.queries) *
-                      kernel_mask_blocks((uint64_t)s.keys) * KERNEL_MASK_BLOCK;
+    s.dropout.first = r->part * (uint64_t)(s.batch * s.heads * s.keys) *
+                      kernel_mask_blocks((uint64_t)s.queries) * KERNEL_MASK_BLOCK;
   }
   return s;
 }

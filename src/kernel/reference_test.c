@@ -177,7 +177,7 @@ static void attention(void **state) {
               s += q[(b * T + i) * W + h * D + d] * key[(b * S + j) * W + h * D + d];
             double e = exp(0.6 * s);
             sum += e;
-            uint32_t word[4], at_draw = (uint32_t)(((b * H + h) * T + i) * 8 + j);
+            uint32_t word[4], at_draw = (uint32_t)(((b * H + h) * S + j) * 8 + i);
             rng_philox(word, 1, 2, 3, at_draw / 8);
             uint32_t sixteen = word[at_draw % 8 / 2] >> (at_draw % 2 * 16) & 65535;
             if (form & 16) e = sixteen < 26214 ? 0 : e * 65536 / (65536 - 26214); /* 0.4 */

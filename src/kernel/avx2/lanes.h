@@ -4,6 +4,7 @@
 #define KERNEL_AVX2_LANES_H
 
 #include <immintrin.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,6 +24,9 @@ static inline vf vf_load(const float *p) {
 }
 static inline void vf_store(float *p, vf x) {
   _mm256_storeu_ps(p, x);
+}
+static inline bool vm_any(vm m) {
+  return _mm256_movemask_ps(m) != 0;
 }
 static inline vm vm_first(size_t n) {
   return _mm256_castsi256_ps(
@@ -59,6 +63,26 @@ static inline vf vf_scale2(vf x, vf n) { /* in two steps, so that both factors a
   vi whole = _mm256_cvtps_epi32(vf_min(vf_max(n, vf_all(-252)), vf_all(252)));
   vi half = _mm256_srai_epi32(whole, 1);
   return _mm256_mul_ps(_mm256_mul_ps(x, vf_power2(half)), vf_power2(_mm256_sub_epi32(whole, half)));
+}
+static inline vf vf_power(vf p, vf n, vf x) {
+  vi bits = _mm256_add_epi32(_mm256_castps_si256(p), _mm256_slli_epi32(_mm256_cvtps_epi32(n), 23));
+  return _mm256_andnot_ps(_mm256_cmp_ps(x, _mm256_set1_ps(-126), _CMP_LT_OQ),
+                          _mm256_castsi256_ps(bits));
+}
+static inline void vf_transpose(vf x[LANES]) {
+  vf y[LANES];
+  for (int i = 0; i < 8; i += 4) {
+    vf a = _mm256_unpacklo_ps(x[i], x[i + 1]), b = _mm256_unpackhi_ps(x[i], x[i + 1]);
+    vf c = _mm256_unpacklo_ps(x[i + 2], x[i + 3]), d = _mm256_unpackhi_ps(x[i + 2], x[i + 3]);
+    y[i] = _mm256_shuffle_ps(a, c, 0x44);
+    y[i + 1] = _mm256_shuffle_ps(a, c, 0xEE);
+    y[i + 2] = _mm256_shuffle_ps(b, d, 0x44);
+    y[i + 3] = _mm256_shuffle_ps(b, d, 0xEE);
+  }
+  for (int i = 0; i < 4; i++) {
+    x[i] = _mm256_permute2f128_ps(y[i], y[i + 4], 0x20);
+    x[i + 4] = _mm256_permute2f128_ps(y[i], y[i + 4], 0x31);
+  }
 }
 static inline float vf_sum(vf x) {
   __m128 s = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));

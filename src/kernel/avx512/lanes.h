@@ -4,6 +4,7 @@
 #define KERNEL_AVX512_LANES_H
 
 #include <immintrin.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -54,6 +55,32 @@ static inline vf vf_round(vf x) {
 static inline vf vf_scale2(vf x, vf n) { /* x 2^n; 0 and infinity where that leaves the floats */
   return _mm512_scalef_ps(x, n);
 }
+/* p 2^n for p near 1 and a whole n, where x >= -126; else 0. NaN in p or x shows. */
+static inline vf vf_power(vf p, vf n, vf x) {
+  return _mm512_maskz_scalef_ps(_mm512_cmp_ps_mask(x, _mm512_set1_ps(-126), _CMP_NLT_UQ), p, n);
+}
+/* Row i of a square of LANES vectors becomes its column i. */
+static inline void vf_transpose(vf x[LANES]) {
+  vf y[LANES];
+  for (int i = 0; i < 16; i += 4) { /* squares of four, in the four parts of a vector */
+    vf a = _mm512_unpacklo_ps(x[i], x[i + 1]), b = _mm512_unpackhi_ps(x[i], x[i + 1]);
+    vf c = _mm512_unpacklo_ps(x[i + 2], x[i + 3]), d = _mm512_unpackhi_ps(x[i + 2], x[i + 3]);
+    y[i] = _mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(a), _mm512_castps_pd(c)));
+    y[i + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(_mm512_castps_pd(a), _mm512_castps_pd(c)));
+    y[i + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(b), _mm512_castps_pd(d)));
+    y[i + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(_mm512_castps_pd(b), _mm512_castps_pd(d)));
+  }
+  for (int i = 0; i < 4; i++) { /* and the parts among themselves */
+    vf a = _mm512_shuffle_f32x4(y[i], y[i + 4], 0x88),
+       b = _mm512_shuffle_f32x4(y[i], y[i + 4], 0xDD);
+    vf c = _mm512_shuffle_f32x4(y[i + 8], y[i + 12], 0x88);
+    vf d = _mm512_shuffle_f32x4(y[i + 8], y[i + 12], 0xDD);
+    x[i] = _mm512_shuffle_f32x4(a, c, 0x88);
+    x[i + 8] = _mm512_shuffle_f32x4(a, c, 0xDD);
+    x[i + 4] = _mm512_shuffle_f32x4(b, d, 0x88);
+    x[i + 12] = _mm512_shuffle_f32x4(b, d, 0xDD);
+  }
+}
 static inline float vf_sum(vf x) {
   return _mm512_reduce_add_ps(x);
 }
@@ -68,6 +95,9 @@ static inline vm vf_at_least(vf a, vf b) {
 }
 static inline vf vf_where(vm m, vf yes, vf no) {
   return _mm512_mask_blend_ps(m, no, yes);
+}
+static inline bool vm_any(vm m) {
+  return m != 0;
 }
 static inline vm vm_first(size_t n) { /* lanes below n, n <= LANES */
   return (vm)((1u << n) - 1);

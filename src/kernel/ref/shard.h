@@ -17,8 +17,10 @@ enum {
 /* Before a short loop with a constant count whose arrays are to live in registers. */
 #if defined(__clang__)
 #define UNROLL _Pragma("unroll")
+#define UNROLL16 UNROLL
 #else
 #define UNROLL _Pragma("GCC unroll 8")
+#define UNROLL16 _Pragma("GCC unroll 16")
 #endif
 
 /* Loop over independent iterations, on threads when `work` items are worth it. */
