@@ -32,7 +32,8 @@ static garam_status fill(pipeline *p, char *const *columns, char *const *class_n
   if (!p->class_counts || !p->source || !p->dropped || !p->warnings) return fail_memory(err, 64);
   p->fit.parameters = p->ops->parameters(p->learner);
   p->fit.best_valid_loss = NAN;
-  p->value_scale = p->temperature = 1;
+  p->value_scale = 1;
+  calibrator_init(&p->calibrator, p->shape.n_classes);
   p->threshold = p->directional_threshold = 2;
   p->conformal = p->shape.task == TASK_REGRESSION ? INFINITY : 1;
   TRY(pipeline_warn(p, err, "fitted elsewhere: which rows it was trained on is not known"));
