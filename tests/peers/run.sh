@@ -33,6 +33,7 @@ peer() { # name, script, the packages it needs, arguments
 peer "safetensors: opens our packages" package_test.py "safetensors numpy"
 peer "scikit-learn: metrics" metrics_test.py "sklearn numpy"
 peer "scikit-learn: logistic regression and ridge" linear_test.py "sklearn numpy"
+peer "scikit-learn: AdaBoost, stacking, bagging, boosting" ensembles_test.py "sklearn numpy safetensors"
 peer "TensorBoard: reads our event files" events_test.py "tensorboard"
 peer "PyTorch: logits, gradients, ten AdamW steps" transformer_test.py "torch safetensors"
 peer "tritonclient: Open Inference Protocol" serve_test.py "tritonclient.http numpy"
