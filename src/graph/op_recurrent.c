@@ -18,7 +18,8 @@ static rnn_shape rnn_shape_of(const node *n) {
                      .batch = x->dims[0],
                      .steps = x->dims[1],
                      .inputs = x->dims[2],
-                     .hidden = n->inputs[RNN_U]->dims[0]};
+                     .hidden = n->inputs[RNN_U]->dims[0],
+                     .precision = n->graph->precision == PLAN_BF16 ? GEMM_HALF : GEMM_FULL};
 }
 
 static rnn_weights rnn_weights_of(void *const *in) {

@@ -36,7 +36,7 @@ struct plan {
   size_t arena_bytes, packed_bytes;
   bool fixed_once;    /* after the first run */
   uint64_t fixed_for; /* the version of the parameters that fixed steps and `packed` are of */
-  bool one_thread; /* is_small in plan.c */
+  bool one_thread;    /* is_small in plan.c */
   bool profiling;
   uint64_t n_runs; /* while profiling */
 };

@@ -334,7 +334,7 @@ static void recurrent(void **state) {
   for (int form = RNN_LSTM; form <= RNN_GRU; form++) {
     rnn_plan *plan;
     garam_error err;
-    rnn_shape shape = {(rnn_kind)form, sizeof(double), RB, RT, RI, RH};
+    rnn_shape shape = {(rnn_kind)form, sizeof(double), RB, RT, RI, RH, GEMM_FULL};
     if (rnn_plan_new(&plan, &shape, true, &err) != GARAM_OK) fail_msg("%s", err.message);
     assert_true(rnn_kept(plan) <= 4096);
     size_t G = (form == RNN_LSTM ? 4 : 3) * RH;

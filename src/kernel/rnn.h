@@ -15,6 +15,7 @@ typedef struct rnn_shape {
   rnn_kind kind;
   size_t real_size;
   int64_t batch, steps, inputs, hidden; /* B, T, I, H */
+  gemm_precision precision;
 } rnn_shape;
 
 typedef struct rnn_plan rnn_plan;

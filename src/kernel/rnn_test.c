@@ -24,7 +24,7 @@ static void one_step_by_hand(void **state) {
   (void)state;
   garam_error err;
   rnn_plan *p;
-  rnn_shape lstm = {RNN_LSTM, sizeof(double), 1, 1, 1, 1};
+  rnn_shape lstm = {RNN_LSTM, sizeof(double), 1, 1, 1, 1, GEMM_FULL};
   assert_int_equal(rnn_plan_new(&p, &lstm, false, &err), GARAM_OK);
   double *kept = mem_array(rnn_kept(p), sizeof *kept), *scratch;
   scratch = mem_alloc_aligned(rnn_scratch(p), 64);
@@ -38,7 +38,7 @@ static void one_step_by_hand(void **state) {
   assert_float_equal(y, squash(gate[3]) * tanh(c), 1e-14);
   rnn_plan_free(p);
 
-  rnn_shape gru = {RNN_GRU, sizeof(double), 1, 1, 1, 1};
+  rnn_shape gru = {RNN_GRU, sizeof(double), 1, 1, 1, 1, GEMM_FULL};
   assert_int_equal(rnn_plan_new(&p, &gru, false, &err), GARAM_OK);
   mem_free_aligned(scratch);
   scratch = mem_alloc_aligned(rnn_scratch(p), 64);
@@ -52,7 +52,7 @@ static void one_step_by_hand(void **state) {
   mem_free(kept);
   mem_free_aligned(scratch);
 
-  rnn_shape none = {RNN_GRU, sizeof(double), 0, 1, 1, 1};
+  rnn_shape none = {RNN_GRU, sizeof(double), 0, 1, 1, 1, GEMM_FULL};
   assert_int_equal(rnn_plan_new(&p, &none, false, &err), GARAM_INVALID);
 }
 
@@ -68,7 +68,7 @@ typedef struct run {
 static run run_all(rnn_kind kind, size_t real_size) {
   garam_error err;
   rnn_plan *p;
-  rnn_shape shape = {kind, real_size, B, T, I, H};
+  rnn_shape shape = {kind, real_size, B, T, I, H, GEMM_FULL};
   assert_int_equal(rnn_plan_new(&p, &shape, true, &err), GARAM_OK);
   size_t G = (kind == RNN_LSTM ? 4 : 3) * H;
   size_t sizes[] = {B * T * I, I * G, H * G, G, B * H, kind == RNN_LSTM ? B * H : G, B * T * H};
@@ -133,7 +133,7 @@ static void missing_is_zero(void **state) {
   garam_error err;
   for (int kind = RNN_LSTM; kind <= RNN_GRU; kind++) {
     rnn_plan *p;
-    rnn_shape shape = {(rnn_kind)kind, sizeof(double), 2, 3, 2, 2};
+    rnn_shape shape = {(rnn_kind)kind, sizeof(double), 2, 3, 2, 2, GEMM_FULL};
     assert_int_equal(rnn_plan_new(&p, &shape, false, &err), GARAM_OK);
     double x[12], w[16], u[16], zeros[16] = {0}, y[12], z[12], kept[64];
     for (int i = 0; i < 12; i++) x[i] = 0.1 * i - 0.5;
@@ -157,7 +157,7 @@ static void missing_is_zero(void **state) {
 static garam_status plan_all(garam_error *err) {
   rnn_plan *rnn = NULL;
   conv1d_plan *conv = NULL;
-  rnn_shape lstm = {RNN_LSTM, sizeof(float), 2, 3, 2, 2};
+  rnn_shape lstm = {RNN_LSTM, sizeof(float), 2, 3, 2, 2, GEMM_FULL};
   conv1d_shape taps = {sizeof(double), 2, 7, 3, 3, 2, 1, 1, 2, 0, true};
   garam_status status = rnn_plan_new(&rnn, &lstm, true, err);
   if (status == GARAM_OK) status = conv1d_plan_new(&conv, &taps, true, err);
