@@ -5,41 +5,11 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
-#include "base/rng.h"
 #include "base/thread.h"
 #include "tree/bins_inner.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
-
-typedef struct boosting {
-  gbdt *m;
-  const gbdt_config *config;
-  const dataset *d;
-  row_set train, valid;
-  const fit_context *fit;
-  uint64_t seed;
-  size_t k; /* outputs */
-
-  gbdt_columns columns;
-  bins *bins;
-  grower *grower;
-  loss loss;
-  gbdt_sample sample;
-  float *weight; /* (n_rows) or NULL */
-  float *score;  /* (k, n_rows) */
-  float *gh;     /* (k, 2 n_rows) */
-  double *base;  /* (k) */
-  trees_builder *built;
-  size_t *trees_after; /* (rounds) trees there are after each */
-
-  int round, best_round; /* rounds done; 1-based best */
-  double best_loss;
-  double *train_losses, *valid_losses;
-  int64_t begun;
-  double seconds_before;
-} boosting;
 
 /* ---- preparation --------------------------------------------------------------------------- */
 
@@ -131,6 +101,9 @@ static garam_status prepare(boosting *b, garam_error *err) {
     if (ops->base) b->base[k] = ops->base(&b->loss, b->train, k);
     for (size_t i = 0; i < n; i++) b->score[k * n + i] = (float)b->base[k];
   }
+  TRY(gbdt_renew_init(b, err));
+  TRY(gbdt_dart_init(b, err));
+  if (c->linear_leaves) TRY(gbdt_linear_new(&b->linear, b, err));
   return trees_builder_new(&b->built, d->n_features, b->k, 1, err);
 }
 
@@ -140,6 +113,9 @@ static void boosting_deinit(boosting *b) {
   grower_free(b->grower);
   loss_deinit(&b->loss);
   gbdt_sample_deinit(&b->sample);
+  gbdt_linear_free(b->linear);
+  mem_free(b->residuals);
+  mem_free(b->dropped);
   mem_free(b->weight);
   mem_free_aligned(b->score);
   mem_free_aligned(b->gh);
@@ -171,22 +147,25 @@ static void add_leaves(void *context, size_t begin, size_t end) {
 /* One tree for output k of this round. */
 static garam_status grow_output(boosting *b, size_t k, double shrinkage, garam_error *err) {
   size_t n = b->d->n_rows;
-  const grown *t =
-      grower_grow(b->grower, b->gh + 2 * k * n, (row_set){b->sample.in, b->sample.n_in},
-                  (row_set){b->sample.out, b->sample.n_out}, (uint64_t)b->round * b->k + k);
+  grown *t = grower_grow(b->grower, b->gh + 2 * k * n, (row_set){b->sample.in, b->sample.n_in},
+                         (row_set){b->sample.out, b->sample.n_out}, (uint64_t)b->round * b->k + k);
   if (t->n_splits == 0) return GARAM_OK; /* nothing was found: nothing is added */
+  if (b->loss.ops->renewal) gbdt_renew(b, t, k);
+  if (b->linear) return gbdt_linear_add(b, t, k, shrinkage, err);
   adding a = {t, b->score + k * n, shrinkage};
   size_t leaves = t->n_splits + 1;
   thread_for(leaves, b->train.n < 20000 ? leaves : (leaves + 15) / 16, add_leaves, &a);
-  return grown_build(t, b->bins, b->built, k, shrinkage, 0, err);
+  return grown_build(t, b->bins, b->built, k, shrinkage, err);
 }
 
 static garam_status boost_round(boosting *b, garam_error *err) {
-  size_t n = b->d->n_rows, before = trees_builder_view(b->built)->n_trees;
+  size_t n = b->d->n_rows;
+  gbdt_dart_drop(b);
   loss_gradients(&b->loss, b->gh, b->score, b->train);
   gbdt_sample_draw(&b->sample, (uint64_t)b->round, b->gh, n, b->k);
-  for (size_t k = 0; k < b->k; k++) TRY(grow_output(b, k, b->config->learning_rate, err));
-  (void)before;
+  double shrinkage = gbdt_dart_shrinkage(b);
+  for (size_t k = 0; k < b->k; k++) TRY(grow_output(b, k, shrinkage, err));
+  gbdt_dart_restore(b);
   b->trees_after[b->round] = trees_builder_view(b->built)->n_trees;
   return GARAM_OK;
 }
@@ -216,6 +195,8 @@ static bool say_round(boosting *b) {
   return !stops || b->round - b->best_round < c->early_stopping;
 }
 
+static const int64_t checkpoint_interval = 60 * CLOCK_NS_PER_SECOND;
+
 static garam_status run(boosting *b, garam_error *err) {
   const gbdt_config *c = b->config;
   bool go_on = true;
@@ -229,8 +210,15 @@ static garam_status run(boosting *b, garam_error *err) {
     if (idle && gbdt_sample_all(c) && c->feature_fraction >= 1 && c->node_fraction >= 1 &&
         !c->extra_trees)
       go_on = false;
-    if (b->fit && b->fit->interrupted && b->fit->interrupted(b->fit->context))
-      return fail(err, GARAM_INTERRUPTED, "interrupted");
+    if (!go_on || !b->fit) continue;
+    if (b->fit->interrupted && b->fit->interrupted(b->fit->context)) {
+      if (b->fit->checkpoint) TRY(gbdt_checkpoint_write(b, err));
+      return fail(err, GARAM_INTERRUPTED, "gbdt: interrupted after %d rounds", b->round);
+    }
+    if (b->fit->checkpoint && clock_monotonic_ns() - b->saved > checkpoint_interval) {
+      TRY(gbdt_checkpoint_write(b, err));
+      b->saved = clock_monotonic_ns();
+    }
   }
   return GARAM_OK;
 }
@@ -251,6 +239,8 @@ garam_status gbdt_fit(learner *l, const dataset *d, row_set train, row_set valid
   *summary = (fit_summary){0};
   if (train.n == 0) return fail(err, GARAM_INVALID, "gbdt: no rows to train on");
   TRY_GOTO(done, prepare(&b, err));
+  if (fit && fit->resume && fit->checkpoint) TRY_GOTO(done, gbdt_checkpoint_read(&b, err));
+  b.saved = clock_monotonic_ns();
   TRY_GOTO(done, run(&b, err));
   trees_builder_truncate(b.built, b.best_round > 0 ? b.trees_after[b.best_round - 1] : 0);
   trees_predictor_free(m->predictor);
@@ -268,7 +258,7 @@ garam_status gbdt_fit(learner *l, const dataset *d, row_set train, row_set valid
   summary->train_loss = b.train_losses;
   summary->valid_loss = b.valid_losses;
   b.train_losses = b.valid_losses = NULL;
-  summary->seconds = (double)(clock_monotonic_ns() - b.begun) / 1e9;
+  summary->seconds = b.seconds_before + (double)(clock_monotonic_ns() - b.begun) / 1e9;
 done:
   boosting_deinit(&b);
   return status;

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -128,6 +129,10 @@ static const struct {
     {TASK_REGRESSION, 0, "rounds=300 extra-trees=1", 0.25},
     {TASK_REGRESSION, 0, "rounds=150 node-fraction=0.5 path-smooth=2", 0.20},
     {TASK_REGRESSION, 0, "rounds=150 l1=1 l2=5 max-output=1", 0.17},
+    {TASK_REGRESSION, 0, "rounds=150 linear-leaves=1", 0.15},
+    {TASK_REGRESSION, 0, "rounds=150 boosting=dart", 0.25},
+    {TASK_REGRESSION, 0, "rounds=60 boosting=dart linear-leaves=1 drop-rate=0.3", 0.25},
+    {TASK_REGRESSION, 0, "rounds=100 monotone=+1", 0.16},
     {TASK_BINARY, 2, "rounds=100", 0.25},
     {TASK_BINARY, 2, "rounds=100 bins=15", 0.30},
     {TASK_CLASSIFICATION, 3, "rounds=80", 0.45},
@@ -169,7 +174,7 @@ static void test_quantiles(void **state) {
   static const double alphas[] = {0.1, 0.5, 0.9};
   for (int i = 0; i < 3; i++) {
     char text[80];
-    snprintf(text, sizeof text, "rounds=100 loss=quantile alpha=%g", alphas[i]);
+    snprintf(text, sizeof text, "rounds=50 leaves=8 min-rows=50 loss=quantile alpha=%g", alphas[i]);
     learner *l = fit(d, train, (row_set){0}, text, NULL);
     size_t below = 0;
     for (size_t j = 0; j < test.n; j++) {
@@ -316,11 +321,161 @@ static void test_no_memory(void **state) {
   drop(valid);
 }
 
+/* ---- stopped and gone on ------------------------------------------------------------------------
+ */
+
+static int stop_after;
+static bool stop(void *context) {
+  (void)context;
+  return --stop_after == 0;
+}
+
+static const char *const resumed[] = {
+    "rounds=20 bagging-fraction=0.7 bagging-freq=4 feature-fraction=0.7",
+    "rounds=20 boosting=dart skip-drop=0", "rounds=20 sampling=goss learning-rate=0.3",
+    "rounds=20 linear-leaves=1"};
+
+static void test_resume(void **state) {
+  (void)state;
+  dataset *d = make(1500, TASK_CLASSIFICATION, 3, 4);
+  row_set train = range(0, 1000), valid = range(1000, 1500);
+  char folder[64], path[96];
+  snprintf(folder, sizeof folder, "/tmp/gbdt_test_%d", (int)getpid());
+  snprintf(path, sizeof path, "%s/last.safetensors", folder);
+  mkdir(folder, 0700);
+  for (size_t i = 0; i < sizeof resumed / sizeof resumed[0]; i++) {
+    learner *whole = fit(d, train, valid, resumed[i], NULL), *l;
+    gbdt_config c = config_of(resumed[i]);
+    learner_shape shape = {d->task, F, 3};
+    garam_error err = {0};
+    fit_summary s;
+    fit_context context = {.interrupted = stop, .checkpoint = folder, .fingerprint = "x"};
+    assert_int_equal(gbdt_ops.create(&l, &c, &shape, &err), GARAM_OK);
+    for (int stops = 0; stops < 3; stops++) {
+      stop_after = 5;
+      context.resume = stops > 0;
+      assert_int_equal(gbdt_ops.fit(l, d, train, valid, &context, &s, &err), GARAM_INTERRUPTED);
+    }
+    stop_after = 0;
+    float kept = d->x[7];
+    d->x[7] += 1; /* other data */
+    assert_int_equal(gbdt_ops.fit(l, d, train, valid, &context, &s, &err), GARAM_MISMATCH);
+    d->x[7] = kept;
+    if (gbdt_ops.fit(l, d, train, valid, &context, &s, &err) != GARAM_OK)
+      fail_msg("%s", err.message);
+    expect_same(gbdt_trees(whole), gbdt_trees(l), resumed[i]);
+    assert_int_equal(s.epochs, 20);
+    fit_summary_deinit(&s);
+    gbdt_ops.destroy(l);
+    gbdt_ops.destroy(whole);
+  }
+  unlink(path);
+  rmdir(folder);
+  dataset_free(d);
+  drop(train);
+  drop(valid);
+}
+
+/* Raising feature 1 alone never lowers the answer, lowering feature 0 never raises it. */
+static void test_monotone(void **state) {
+  (void)state;
+  static const char *const settings[] = {"rounds=60 monotone=+1,-0",
+                                         "rounds=60 monotone=+1,-0 monotone-method=intermediate",
+                                         "rounds=40 monotone=+1,-0 leaves=4 bagging-fraction=0.5"};
+  dataset *d = make(2000, TASK_REGRESSION, 0, 8);
+  row_set train = range(0, 1500);
+  for (size_t i = 0; i < 3; i++) {
+    learner *l = fit(d, train, (row_set){0}, settings[i], NULL);
+    for (uint32_t row = 1500; row < 2000; row++) {
+      float x[F], last = -INFINITY, out;
+      memcpy(x, d->x + row * (size_t)F, sizeof x);
+      for (int step = 0; step < 40; step++) {
+        x[1] = -3 + 0.15f * (float)step;
+        gbdt_ops.predict(l, x, NULL, 1, &out, NULL);
+        if (out < last)
+          fail_msg("%s: falls from %.9g to %.9g", settings[i], (double)last, (double)out);
+        last = out;
+      }
+      last = INFINITY;
+      for (int step = 0; step < 40; step++) {
+        x[0] = -3 + 0.15f * (float)step;
+        gbdt_ops.predict(l, x, NULL, 1, &out, NULL);
+        if (out > last)
+          fail_msg("%s: rises from %.9g to %.9g", settings[i], (double)last, (double)out);
+        last = out;
+      }
+    }
+    gbdt_ops.destroy(l);
+  }
+  dataset_free(d);
+  drop(train);
+}
+
+/* No path of a tree holds features of two groups. */
+static void walk(const trees *t, size_t tree, int32_t at, unsigned path) {
+  if (at < 0) {
+    assert_true((path & ~0x0bu) == 0 || (path & ~0x34u) == 0);
+    return;
+  }
+  size_t i = t->split_begin[tree] + (size_t)at;
+  walk(t, tree, t->left[i], path | 1u << t->feature[i]);
+  walk(t, tree, t->right[i], path | 1u << t->feature[i]);
+}
+
+static void test_interactions(void **state) {
+  (void)state;
+  dataset *d = make(2000, TASK_REGRESSION, 0, 8);
+  row_set train = range(0, 2000);
+  learner *l = fit(d, train, (row_set){0}, "rounds=30 interactions=0,1,3;2,4,5", NULL);
+  const trees *t = gbdt_trees(l);
+  for (size_t i = 0; i < t->n_trees; i++)
+    walk(t, i, t->split_begin[i + 1] > t->split_begin[i] ? 0 : -1, 0);
+  gbdt_ops.destroy(l);
+  dataset_free(d);
+  drop(train);
+}
+
+/* A row of weight 2 is two rows. */
+static void test_weights(void **state) {
+  (void)state;
+  dataset *d = make(1200, TASK_REGRESSION, 0, 2), *e = make(1200, TASK_REGRESSION, 0, 2);
+  row_set once = range(0, 800), twice = range(0, 1200);
+  d->weight = mem_alloc(1200 * sizeof *d->weight);
+  for (size_t i = 0; i < 1200; i++) d->weight[i] = i < 400 ? 2 : 1;
+  memcpy(e->x + 800 * F, e->x, 400 * F * sizeof *e->x); /* rows 800.. are rows 0.. again */
+  memcpy(e->value + 800, e->value, 400 * sizeof *e->value);
+  /* 15 values a feature, so that both find the same bins. */
+  for (size_t i = 0; i < 1200 * F; i++) {
+    if (!isnan(d->x[i])) d->x[i] = fminf(fmaxf(rintf(3 * d->x[i]), -7), 7);
+    if (!isnan(e->x[i])) e->x[i] = fminf(fmaxf(rintf(3 * e->x[i]), -7), 7);
+  }
+  static const char settings[] = "rounds=30 leaves=8 min-rows=1 min-hessian=20 bin-rows=1";
+  learner *a = fit(d, once, (row_set){0}, settings, NULL);
+  learner *b = fit(e, twice, (row_set){0}, settings, NULL);
+  double off = 0, all = 0;
+  for (size_t i = 0; i < 800; i++) {
+    float p, q;
+    gbdt_ops.predict(a, d->x + i * F, NULL, 1, &p, NULL);
+    gbdt_ops.predict(b, d->x + i * F, NULL, 1, &q, NULL);
+    off += (double)(p - q) * (double)(p - q);
+    all += (double)(p * p);
+  }
+  expect_below(off / all, 1e-3, "weights against copies");
+  gbdt_ops.destroy(a);
+  gbdt_ops.destroy(b);
+  dataset_free(d);
+  dataset_free(e);
+  drop(once);
+  drop(twice);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_learns),         cmocka_unit_test(test_quantiles),
       cmocka_unit_test(test_threads),        cmocka_unit_test(test_package),
       cmocka_unit_test(test_rows_in_leaves), cmocka_unit_test(test_no_memory),
+      cmocka_unit_test(test_resume),         cmocka_unit_test(test_monotone),
+      cmocka_unit_test(test_interactions),   cmocka_unit_test(test_weights),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -487,7 +487,7 @@ static void start(grower *g, const float *gh, row_set in, row_set out) {
   search_leaf(g, 0, 0);
 }
 
-const grown *grower_grow(grower *g, const float *gh, row_set in, row_set out, uint64_t number) {
+grown *grower_grow(grower *g, const float *gh, row_set in, row_set out, uint64_t number) {
   REQUIRE(in.n <= g->max_rows && out.n <= g->max_rows, "grower_grow: more rows than said");
   g->number = number;
   g->result.n_splits = 0;

@@ -59,12 +59,16 @@ garam_status grower_new(grower **out, const bins *b, const grow_config *config, 
                         garam_error *err);
 void grower_free(grower *g); /* NULL is fine */
 /* gh (2 n_rows of the bins): gradient and hessian of each row, by dataset row. `number` tells this
- * tree from others of the same seed. The result is the grower's, until the next call. */
-const grown *grower_grow(grower *g, const float *gh, row_set in, row_set out, uint64_t number);
+ * tree from others of the same seed. The result is the grower's, until the next call; the values of
+ * its leaves may be changed. */
+grown *grower_grow(grower *g, const float *gh, row_set in, row_set out, uint64_t number);
 
-/* Into the builder, leaves as they are times `shrinkage`, plus `offset`. */
+/* Into the builder, the leaves' values times `shrinkage`. */
 garam_status grown_build(const grown *t, const bins *b, trees_builder *to, size_t output,
-                         double shrinkage, double offset, garam_error *err);
+                         double shrinkage, garam_error *err);
+/* The same up to the leaves' values, without the end: for leaves that are more than a value. */
+garam_status grown_begin(const grown *t, const bins *b, trees_builder *to, size_t output,
+                         double shrinkage, garam_error *err);
 /* The leaf of a row of the bins. */
 size_t grown_leaf_of(const grown *t, const bins *b, size_t row);
 

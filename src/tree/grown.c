@@ -31,8 +31,8 @@ static garam_status category_bits(uint32_t **out, size_t *n_words, const grown_s
   return GARAM_OK;
 }
 
-garam_status grown_build(const grown *t, const bins *b, trees_builder *to, size_t output,
-                         double shrinkage, double offset, garam_error *err) {
+garam_status grown_begin(const grown *t, const bins *b, trees_builder *to, size_t output,
+                         double shrinkage, garam_error *err) {
   TRY(trees_begin(to, output, t->n_splits, err));
   for (size_t i = 0; i < t->n_splits; i++) {
     const grown_split *s = &t->splits[i];
@@ -53,8 +53,14 @@ garam_status grown_build(const grown *t, const bins *b, trees_builder *to, size_
     TRY(status);
   }
   for (size_t i = 0; i <= t->n_splits; i++) {
-    double value = t->leaves[i].value * shrinkage + offset;
+    double value = t->leaves[i].value * shrinkage;
     TRY(trees_set_leaf(to, i, &value, (double)t->leaves[i].in.n, err));
   }
+  return GARAM_OK;
+}
+
+garam_status grown_build(const grown *t, const bins *b, trees_builder *to, size_t output,
+                         double shrinkage, garam_error *err) {
+  TRY(grown_begin(t, b, to, output, shrinkage, err));
   return trees_end(to, err);
 }
