@@ -12,6 +12,7 @@
   X(predict)                                                                                       \
   X(serve)                                                                                         \
   X(import)                                                                                        \
+  X(export)                                                                                        \
   X(options)                                                                                       \
   X(models)                                                                                        \
   X(bench)                                                                                         \

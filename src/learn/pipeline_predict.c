@@ -60,6 +60,10 @@ double pipeline_threshold(const pipeline *p, double *target) {
   return p->threshold;
 }
 
+double pipeline_temperature(const pipeline *p) {
+  return p->temperature;
+}
+
 garam_status pipeline_dataset(dataset **out, const pipeline *p, const table *t, bool labelled,
                               garam_error *err) {
   table *repaired;
