@@ -33,8 +33,9 @@ static garam_status export(const pipeline *p, const export_config *config, bool 
   for (int k = 0; k < e.n_classes; k++) names[n + (size_t)k] = pipeline_output_name(p, k);
   e.feature_names = names;
   e.class_names = names + n;
-  *exact = e.view.link != LINK_PROBABILITY && e.view.link != LINK_ONE_VS_ALL;
-  e.view.link_scale /= pipeline_temperature(p);
+  double temperature = e.n_classes > 0 ? pipeline_temperature(p) : 1;
+  *exact = e.view.link != LINK_PROBABILITY && e.view.link != LINK_ONE_VS_ALL && temperature > 0;
+  if (temperature > 0) e.view.link_scale /= temperature;
   garam_status status = config->format == FORMAT_ONNX ? trees_export_onnx(&e, config->out, err)
                                                       : trees_export_lightgbm(&e, config->out, err);
   mem_free(names);

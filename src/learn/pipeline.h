@@ -74,7 +74,8 @@ double pipeline_threshold(const pipeline *p, double *target);
  * the one trained on, wherever it was read from. */
 void pipeline_digest(char out[65], const table *t);
 
-double pipeline_temperature(const pipeline *p); /* by which scores of classes are divided */
+/* By which scores of classes are divided to give the odds; NaN when more than that is done. */
+double pipeline_temperature(const pipeline *p);
 
 /* The repair that the training table was given (--repair), for a table that is to be treated the
  * same. *out is NULL when none was asked for. Without `labelled`, rows are not dropped for a

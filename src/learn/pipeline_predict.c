@@ -61,7 +61,9 @@ double pipeline_threshold(const pipeline *p, double *target) {
 }
 
 double pipeline_temperature(const pipeline *p) {
-  return p->temperature;
+  return p->calibrator.kind == CALIBRATION_NONE || p->calibrator.kind == CALIBRATION_TEMPERATURE
+             ? p->calibrator.temperature
+             : NAN;
 }
 
 garam_status pipeline_dataset(dataset **out, const pipeline *p, const table *t, bool labelled,

@@ -227,20 +227,44 @@ static garam_status put_head(io_writer *out, const trees_export *e, bool average
   return io_printf(out, err, "\n\n");
 }
 
-/* LightGBM takes trees in turns: output 0, 1, ..., 0, 1, ... */
+/* The next tree of output k, from tree from[k] on; n_trees when there is none. */
+static size_t next_tree(const trees *t, size_t *from, size_t k) {
+  size_t i = from[k];
+  while (i < t->n_trees && t->output[i] >= 0 && (size_t)t->output[i] != k) i++;
+  from[k] = i < t->n_trees ? i + 1 : i;
+  return i;
+}
+
+/* LightGBM takes trees in turns: output 0, 1, ..., 0, 1, ... An output that has no more of them
+ * gets trees of one leaf that add nothing. */
 static garam_status put_trees(io_writer *out, const trees_export *e, bool averaged,
                               garam_error *err) {
   const trees *t = e->view.trees;
   writer w = {.out = out, .t = t, .scale = averaged ? 1 : 1 / t->divisor};
   if (e->view.link == LINK_SOFTMAX) w.scale *= e->view.link_scale;
-  size_t number = 0;
-  for (w.tree = 0; w.tree < t->n_trees; w.tree++) {
-    if (t->width == 1 && (size_t)t->output[w.tree] != w.tree % t->n_outputs)
-      return fail(err, GARAM_UNSUPPORTED,
-                  "lightgbm: tree %zu adds to output %d; outputs must take turns", w.tree,
-                  t->output[w.tree]);
-    for (w.column = 0; w.column < t->width; w.column++) TRY(put_tree(&w, number++, err));
+  size_t number = 0, *from = mem_array(t->n_outputs, sizeof *from);
+  if (!from) return fail_memory(err, t->n_outputs * sizeof *from);
+  garam_status status = GARAM_OK;
+  for (bool more = true; more && status == GARAM_OK;) {
+    more = false;
+    for (size_t k = 0; k < t->n_outputs && !more; k++) {
+      size_t before = from[k];
+      more = next_tree(t, from, k) < t->n_trees;
+      from[k] = before;
+    }
+    for (size_t k = 0; k < t->n_outputs && more && status == GARAM_OK; k++) {
+      w.tree = next_tree(t, from, k);
+      w.column = t->width > 1 ? k : 0;
+      if (w.tree < t->n_trees) status = put_tree(&w, number++, err);
+      else
+        status = io_printf(out, err,
+                           "Tree=%zu\nnum_leaves=1\nnum_cat=0\nleaf_value=0\nis_linear=0\n"
+                           "shrinkage=1\n\n\n",
+                           number++);
+    }
   }
+  mem_free(from);
+  if (status != GARAM_OK) return status;
   return io_printf(out, err,
                    "end of trees\n\nfeature_importances:\n\nparameters:\nend of parameters\n\n"
                    "pandas_categorical:null\n");
@@ -253,6 +277,7 @@ garam_status trees_export_lightgbm(const trees_export *e, const char *path, gara
   size_t rounds = t->n_trees * t->width / t->n_outputs;
   bool averaged = t->divisor == (double)rounds && rounds > 1;
   for (size_t k = 0; k < t->n_outputs; k++) averaged = averaged && t->base[k] == 0;
+  averaged = averaged && (t->width > 1 || t->n_outputs == 1);
   TRY(io_writer_open(&out, path, err));
   garam_status status = put_head(out, e, averaged, err);
   if (status == GARAM_OK) status = put_trees(out, e, averaged, err);

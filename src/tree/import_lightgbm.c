@@ -109,8 +109,8 @@ static size_t count_words(span list) {
   return n;
 }
 
-/* A list of exactly n finite numbers; more than the file holds are refused before memory is asked
- * for. mem_free(*out). */
+/* A list of exactly n finite numbers (thresholds may be infinite); more than the file holds are
+ * refused before memory is asked for. mem_free(*out). */
 static garam_status get_list(double **out, const section *s, const char *key, size_t n,
                              const source *file) {
   size_t line;
@@ -126,11 +126,12 @@ static garam_status get_list(double **out, const section *s, const char *key, si
   double *list = mem_array(n + 1, sizeof *list);
   if (!list) return fail_memory(file->err, n * sizeof *list);
   span rest = *value;
+  bool endless = strcmp(key, "threshold") == 0; /* of its last bin it writes inf */
   for (size_t i = 0; i < n; i++) {
     span word = next_word(&rest);
     int64_t whole;
-    if (number_parse(&whole, &list[i], word.text, word.n, '.') == NUMBER_NONE ||
-        !isfinite(list[i])) {
+    if (number_parse(&whole, &list[i], word.text, word.n, '.') == NUMBER_NONE || isnan(list[i]) ||
+        (isinf(list[i]) && !endless)) {
       garam_status status =
           fail(file->err, GARAM_CORRUPT, "%s:%zu: \"%s\": \"%.*s\" is not a finite number",
                file->name, line, key, (int)(word.n < 40 ? word.n : 40), word.text);

@@ -37,3 +37,4 @@ peer "scikit-learn: AdaBoost, stacking, bagging, boosting" ensembles_test.py "sk
 peer "TensorBoard: reads our event files" events_test.py "tensorboard"
 peer "PyTorch: logits, gradients, ten AdamW steps" transformer_test.py "torch safetensors"
 peer "tritonclient: Open Inference Protocol" serve_test.py "tritonclient.http numpy"
+peer "XGBoost, LightGBM, onnxruntime: trees there and back" trees_test.py "xgboost lightgbm onnxruntime numpy"
