@@ -151,12 +151,36 @@ garam_status opt_set_text(const opt_row *row, void *config, const char *text, ga
   return fail(err, GARAM_INVALID, "%s: unknown option type", where);
 }
 
+/* ["a", "b"] is "a,b": what one would type. */
+static garam_status set_list(const opt_row *row, void *config, const json_t *list,
+                             const char *where, garam_error *err) {
+  size_t used = 0, n = json_array_size(list);
+  char *text = mem_zalloc(row->size);
+  if (!text) return fail_memory(err, row->size);
+  garam_status status = GARAM_OK;
+  for (size_t i = 0; i < n && status == GARAM_OK; i++) {
+    const char *one = json_string_value(json_array_get(list, i));
+    if (!one) {
+      status = fail(err, GARAM_INVALID, "%s: expected a string or a list of strings", where);
+      break;
+    }
+    int length = snprintf(text + used, row->size - used, "%s%s", i ? "," : "", one);
+    if ((size_t)length >= row->size - used)
+      status = fail(err, GARAM_INVALID, "%s: longer than %zu characters", where, row->size - 1);
+    used += (size_t)length;
+  }
+  if (status == GARAM_OK) status = set_string(row, config, text, where, err);
+  mem_free(text);
+  return status;
+}
+
 garam_status opt_set_json(const opt_row *row, void *config, const json_t *value, const char *source,
                           garam_error *err) {
   char where[256];
   snprintf(where, sizeof where, "%s: \"%s\"", source, row->name);
   switch (row->type) {
   case OPT_STRING:
+    if (json_is_array(value)) return set_list(row, config, value, where, err);
     if (!json_is_string(value)) break;
     return set_string(row, config, json_string_value(value), where, err);
   case OPT_ENUM:

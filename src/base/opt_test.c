@@ -342,12 +342,54 @@ static void description(void **state) {
   json_decref(all);
 }
 
+/* A list in a config file is what would be typed with commas. */
+static void lists_are_joined(void **state) {
+  (void)state;
+  static const struct {
+    const char *json, *text, *message; /* message: it is refused with this */
+  } all[] = {
+      {"{\"out\": [\"a\", \"b:c=1\"]}", "a,b:c=1", NULL},
+      {"{\"out\": []}", "", NULL},
+      {"{\"out\": [\"a\", 3]}", NULL, "list of strings"},
+      {"{\"epochs\": [\"a\"]}", NULL, "expected an integer"},
+  };
+  for (size_t i = 0; i < COUNT_OF(all); i++) {
+    sample_config c;
+    garam_error err = {0};
+    json_t *o;
+    opt_defaults(rows, N, &c);
+    assert_int_equal(json_parse(&o, all[i].json, strlen(all[i].json), "c.json", &err), GARAM_OK);
+    garam_status status = opt_from_json(rows, N, &c, o, "c.json", &err);
+    json_decref(o);
+    if (all[i].text) {
+      assert_int_equal(status, GARAM_OK);
+      assert_string_equal(c.out, all[i].text);
+    } else {
+      assert_int_equal(status, GARAM_INVALID);
+      if (!strstr(err.message, all[i].message)) fail_msg("%s: %s", all[i].json, err.message);
+    }
+  }
+  sample_config c;
+  garam_error err = {0};
+  json_t *o = json_object(), *list = json_array();
+  for (int i = 0; i < 2000; i++) json_array_append_new(list, json_string("member"));
+  json_object_set_new(o, "out", list);
+  assert_int_equal(opt_from_json(rows, N, &c, o, "c.json", &err), GARAM_INVALID);
+  assert_non_null(strstr(err.message, "longer than"));
+  json_decref(o);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(defaults),  cmocka_unit_test(from_text),
-      cmocka_unit_test(from_json), cmocka_unit_test(round_trip),
-      cmocka_unit_test(flags),     cmocka_unit_test(numbers_in_any_locale),
-      cmocka_unit_test(help),      cmocka_unit_test(description),
+      cmocka_unit_test(lists_are_joined),
+      cmocka_unit_test(defaults),
+      cmocka_unit_test(from_text),
+      cmocka_unit_test(from_json),
+      cmocka_unit_test(round_trip),
+      cmocka_unit_test(flags),
+      cmocka_unit_test(numbers_in_any_locale),
+      cmocka_unit_test(help),
+      cmocka_unit_test(description),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

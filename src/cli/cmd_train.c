@@ -57,6 +57,11 @@ static void show_share(char out[TEXT_SHORT], double value) {
   else snprintf(out, TEXT_SHORT, "%.2f %%", 100 * value);
 }
 
+static void show_loss(char out[TEXT_SHORT], double value) {
+  if (isnan(value)) snprintf(out, TEXT_SHORT, "-");
+  else snprintf(out, TEXT_SHORT, "%.6f", value);
+}
+
 static void print_epoch(watch *w, const fit_epoch *e) {
   if (!w->heading_printed) {
     w->heading_printed = true;
@@ -64,12 +69,15 @@ static void print_epoch(watch *w, const fit_epoch *e) {
                  "rate", "time");
   }
   char name[TEXT_SHORT], share[TEXT_SHORT], rate[TEXT_SHORT] = "-", seconds[TEXT_SHORT];
+  char train_loss[TEXT_SHORT], valid_loss[TEXT_SHORT];
+  show_loss(train_loss, e->train_loss);
+  show_loss(valid_loss, e->valid_loss);
   snprintf(name, sizeof name, "%d/%d", e->epoch, e->n_epochs);
   show_share(share, e->valid_accuracy);
   if (!isnan(e->learning_rate)) snprintf(rate, sizeof rate, "%.2e", e->learning_rate);
   text_duration(seconds, (int64_t)(e->seconds * (double)CLOCK_NS_PER_SECOND));
-  console_line("%9s  %10.6f  %10.6f  %9s  %9s  %8s%s", name, e->train_loss, e->valid_loss, share,
-               rate, seconds, e->best ? "  best" : "");
+  console_line("%9s  %10s  %10s  %9s  %9s  %8s%s", name, train_loss, valid_loss, share, rate,
+               seconds, e->best ? "  best" : "");
   w->is_held = false;
   w->printed = clock_monotonic_ns();
 }
