@@ -48,7 +48,12 @@ static garam_status prepare(probe *p, garam_error *err) {
   TRY(status);
   p->bytes = graph_param_block(p->program.graph) * sizeof *p->params;
   graph_param_init(p->program.graph, p->params, (uint64_t)c->seed);
-  TRY(program_compile(&p->program, &(plan_config){.params = p->params, .grads = p->grads}, err));
+  const plan_config plan_in = {
+      .params = p->params,
+      .grads = p->grads,
+      .precision = c->train.precision == PRECISION_BF16 ? PLAN_BF16 : PLAN_FULL,
+  };
+  TRY(program_compile(&p->program, &plan_in, err));
   TRY(optim_adamw_new(&p->optim, p->program.graph, &c->train, err));
 
   const size_t n_x = (size_t)c->batch * (size_t)c->model.seq * (size_t)c->n_features;

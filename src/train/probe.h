@@ -11,7 +11,8 @@ typedef struct probe_config {
   transformer_config model; /* dropout is taken as 0 */
   int batch, n_features, n_classes;
   int64_t seed;
-  train_config train; /* learning rate (constant), betas, epsilon, weight decay, clip */
+  train_config train; /* learning rate (constant), betas, epsilon, weight decay, clip, smoothing;
+                         precision: auto is fp32 here */
 } probe_config;
 
 /* A transformer with weights by the seed, and a random batch whose windows have 0 to T-1 steps of
