@@ -420,6 +420,8 @@ static const struct {
      "latency of real rows, one at a time; of made-up trees", run_predict},
     {"online", "online [--experts N] [--ticks N]", "regret of online aggregation, and its bounds",
      bench_online},
+    {"selection", "selection TRAIN VALID TEST", "dynamic selection over bagged logistic models",
+     bench_selection},
     {"parity", "parity --out FILE", "weights, gradients and steps for another implementation",
      run_parity},
 };
@@ -443,7 +445,7 @@ static int run(cli *c) {
     int code = cli_parse(c, 0, 0);
     if (code != CLI_GO_ON) return code;
     return cli_usage(c, "what to measure comes first: machine, step, updates, train, infer, "
-                        "predict, online or parity");
+                        "predict, online, selection or parity");
   }
   const char *near = name_nearest(kind, names, COUNT_OF(names));
   return cli_usage(c, "no bench is named \"%s\"%s%s%s", kind, near ? "; did you mean \"" : "",
@@ -453,8 +455,8 @@ static int run(cli *c) {
 const command cmd_bench = {
     .name = "bench",
     .summary = "how fast: machine, training step, predictions",
-    .usage =
-        "machine|step|updates|train|infer|predict|online|parity [operands] [--options] [--json]",
+    .usage = "machine|step|updates|train|infer|predict|online|selection|parity [operands] "
+             "[--options] [--json]",
     .details = "garam bench NAME --help shows the options of one. Run it on an idle machine.",
     .examples =
         "garam bench step --d-model 512 --heads 8 --layers 6 --d-ff 2048 --batch 32 --seq 64\n"

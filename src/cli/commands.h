@@ -23,7 +23,8 @@
 CLI_COMMAND_LIST(X)
 #undef X
 
-int bench_online(cli *c); /* a bench with a file of its own */
+int bench_online(cli *c); /* benches with a file of their own */
+int bench_selection(cli *c);
 int bench_train(cli *c);
 
 #endif

@@ -32,6 +32,8 @@ peer() { # name, script, the packages it needs, arguments
 
 peer "safetensors: opens our packages" package_test.py "safetensors numpy"
 peer "scikit-learn: metrics" metrics_test.py "sklearn numpy"
+peer "scikit-learn: Platt and isotonic calibration" calibration_test.py "sklearn numpy"
+peer "DESlib's protocol: dynamic selection" selection_test.py "sklearn numpy"
 peer "scikit-learn: logistic regression and ridge" linear_test.py "sklearn numpy"
 peer "scikit-learn: AdaBoost, stacking, bagging, boosting" ensembles_test.py "sklearn numpy safetensors"
 peer "TensorBoard: reads our event files" events_test.py "tensorboard"
