@@ -113,14 +113,15 @@ static bool has_avx512_half(bool bf16) {
 #endif
 
 static void backends_find(void) {
-  backend_list *full = &backends[GEMM_FULL], *half = &backends[GEMM_HALF];
+  backend_list *full = &backends[GEMM_FULL];
   backend_add(full, "ref", gemm_kernels_ref());
 #if defined(__x86_64__)
   const char *isa = kernel_isa();
   if (strcmp(isa, "ref") != 0) backend_add(full, "avx2", gemm_kernels_avx2());
   if (strcmp(isa, "avx512") == 0) {
     backend_add(full, "avx512", gemm_kernels_avx512());
-    if (has_avx512_half(false)) backend_add(half, "avx512-fp16", gemm_kernels_avx512fp16());
+    if (has_avx512_half(false))
+      backend_add(&backends[GEMM_HALF], "avx512-fp16", gemm_kernels_avx512fp16());
   }
 #endif
 #if defined(GARAM_HAVE_ONEDNN)

@@ -170,7 +170,7 @@ typedef struct kernel_sgd {
 /* ---- the table ---- */
 
 typedef struct kernel_table {
-  const char *isa;  /* "ref", "avx2", "avx512" */
+  const char *isa;  /* "ref", "avx2", "avx512", "neon" */
   size_t real_size; /* sizeof(float) or sizeof(double) */
 
   /* memory */
@@ -333,8 +333,8 @@ typedef struct kernel_table {
   void (*blend)(void *y, const void *x, double tau, size_t n); /* y += tau (x - y): soft targets */
 } kernel_table;
 
-/* The best that this machine has, chosen once; the environment's GARAM_ISA=ref|avx2|avx512 asks for
- * a lower one. */
+/* The best that this machine has, chosen once; the environment's GARAM_ISA=ref|avx2|avx512|neon
+ * asks for a lower one. */
 const kernel_table *kernel_table_f32(void);
 const kernel_table *kernel_table_f64(void);
 

