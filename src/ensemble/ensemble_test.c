@@ -3,6 +3,7 @@
  * out. */
 #include "ensemble/fixture.h"
 
+#include "base/io.h"
 #include "base/thread.h"
 #include "tests/failing_allocator.h"
 
@@ -183,6 +184,58 @@ static void padding_does_not_matter(void **state) {
   dataset_free(d);
 }
 
+/* ---- packages of others ---------------------------------------------------------------------- */
+
+/* Every byte of the head and some of the arrays, changed: an error or a learner, never a crash. */
+static void changed_packages_are_refused_or_load(void **state) {
+  (void)state;
+  dataset *d = fixture_market(400, 3, 0.5, 3, 7);
+  learner_shape shape = fixture_shape(d);
+  char path[64];
+  snprintf(path, sizeof path, "/tmp/garam-ensemble-%d.st", (int)getpid());
+  for (size_t i = 0; i < COUNT_OF(kinds); i++) {
+    const kind *e = &kinds[i];
+    learner *l = fixture_learner(e->ops, e->settings, d), *back;
+    package_writer *w;
+    package_reader *r;
+    garam_error err;
+    char *bytes;
+    size_t size, refused = 0;
+    rng g;
+    fixture_fit(l, d, fixture_set(0, 300), (row_set){0}, NULL, NULL);
+    assert_int_equal(package_writer_new(&w, &err), GARAM_OK);
+    assert_int_equal(l->ops->save(l, w, "l.", &err), GARAM_OK);
+    assert_int_equal(package_write(w, path, &err), GARAM_OK);
+    package_writer_free(w);
+    l->ops->destroy(l);
+    assert_int_equal(io_read_file(&bytes, &size, path, 1 << 24, &err), GARAM_OK);
+    unlink(path);
+    void *config = fixture_config(e->ops, e->settings);
+    rng_init(&g, 1, RNG_TEST, i);
+    for (int k = 0; k < 600; k++) {
+      size_t at = (size_t)rng_below(&g, k % 2 ? size : size < 3000 ? size : 3000);
+      char was = bytes[at];
+      bytes[at] ^= (char)(1 << rng_below(&g, 8));
+      if (package_open_memory(&r, bytes, size, "changed", &err) == GARAM_OK) {
+        float x[4 * FIXTURE_FEATURES] = {0}, out[3];
+        if (e->ops->load(&back, config, &shape, r, "l.", &err) == GARAM_OK) {
+          back->ops->predict(back, x, NULL, 1, out, &err);
+          back->ops->destroy(back);
+        } else {
+          assert_null(back);
+          refused++;
+        }
+        package_close(r);
+      }
+      bytes[at] = was;
+    }
+    assert_true(refused > 0);
+    mem_free(config);
+    mem_free(bytes);
+  }
+  dataset_free(d);
+}
+
 /* ---- memory runs out at every allocation in turn -------------------------------------------- */
 
 static garam_status journey(const kind *e, const void *config, const dataset *d, garam_error *err) {
@@ -251,6 +304,7 @@ int main(void) {
       cmocka_unit_test(resumed_is_uninterrupted),
       cmocka_unit_test(warm_predictions_allocate_nothing),
       cmocka_unit_test(padding_does_not_matter),
+      cmocka_unit_test(changed_packages_are_refused_or_load),
       cmocka_unit_test(every_allocation_may_fail),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
