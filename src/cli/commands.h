@@ -11,6 +11,7 @@
   X(evaluate)                                                                                      \
   X(predict)                                                                                       \
   X(serve)                                                                                         \
+  X(explain)                                                                                       \
   X(import)                                                                                        \
   X(export)                                                                                        \
   X(options)                                                                                       \

@@ -64,6 +64,14 @@ def exported(what, package, p, classes, raw=None, onnx=True, tolerance=2e-6):
     same(f"{what}, exported to ONNX", p, shaped(session.run(None, {"features": x})[-1], classes), max(tolerance, 3e-6))
 
 
+def contributions(what, package, outputs, theirs):
+    """theirs: (rows, outputs, features + 1), the expected output last."""
+    garam("explain", package, table("x.csv"), "--rows", ROWS, "--out", path("s.csv"), "--quiet")
+    with open(path("s.csv")) as f:
+        ours = np.array([[float(v) for v in r[3:] + r[2:3]] for r in list(csv.reader(f))[1:]])
+    same(f"{what}, SHAP values", ours.reshape(ROWS, outputs, -1), theirs.reshape(ROWS, outputs, -1), 5e-5)
+
+
 def lightgbm_cases():
     yield "binary", two, 2, {}
     yield "binary", two, 2, {"sigmoid": 1.7}
@@ -94,6 +102,9 @@ for objective, y, classes, extra in lightgbm_cases():
         what = f"LightGBM {objective} {extra}{' categories' if categories else ''}"
         ours = imported(path("l.txt"), classes)
         same(what, ours, theirs)
+        if not extra or objective == "multiclass":
+            contributions(what, path("m.safetensors"), max(1, classes if classes > 2 else 1),
+                          np.asarray(booster.predict(x, pred_contrib=True)))
         if objective != "multiclassova":
             plain = not categories and "linear_tree" not in extra and "zero_as_missing" not in extra
             exported(what, path("m.safetensors"), ours, classes, onnx=plain)
@@ -124,6 +135,9 @@ for objective, y, classes, extra in xgboost_cases():
             ours = imported(path("x." + suffix), classes)
             what = f"XGBoost {suffix} {objective} {extra}{' categories' if categories else ''}"
             same(what, ours, shaped(booster.predict(data), classes))
+        if not extra or classes == 3:
+            contributions(what, path("m.safetensors"), classes if classes == 3 else 1,
+                          booster.predict(data, pred_contribs=True))
         if not categories:
             exported(what, path("m.safetensors"), ours, classes)
 
