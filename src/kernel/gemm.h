@@ -1,6 +1,7 @@
 /* Matrix products: C = activation(alpha op(A) op(B) + beta C + bias), row-major, batched, f32 and
- * f64. A plan is prepared once for a shape and then runs without allocating. f32 goes to oneDNN
- * (C API 2.x or 3.x) where garam is built with it; everything else to our blocked loops.
+ * f64. A plan is prepared once for a shape and then runs without allocating. Floats go to oneDNN
+ * (C API 2.x or 3.x) where garam is built with it and is faster, else to our own packed tiles;
+ * half precision to ours where the processor is faster with it; doubles to the reference.
  *
  *   gemm_plan *p;
  *   TRY(gemm_plan_new(&p, &(gemm_shape){.real_size = 4, .m = M, .n = N, .k = K}, err));
@@ -16,8 +17,8 @@
 #include "kernel/kernel.h"
 
 /* How exact a product of floats is. Half: operands keep at least the 8 bits of bf16 (and its range,
- * by scales), sums are as good as float's; computed by whatever is fastest on this processor, in
- * full where nothing is faster than that. Double is always full. */
+ * by scales), and C is no further from the exact sums than operands rounded to bf16 may put it;
+ * computed by whatever is fastest on this processor, in full where nothing is faster than that. Double is always full. */
 typedef enum gemm_precision { GEMM_FULL, GEMM_HALF } gemm_precision;
 
 /* How an operand lies in memory. */
