@@ -193,6 +193,12 @@ static void a_warm_update_allocates_nothing(void **state) {
 
 /* ---- what memory lets it be ---- */
 
+#if defined(__SANITIZE_ADDRESS__)
+enum { MEASURES = 0 }; /* its own memory is counted */
+#else
+enum { MEASURES = 1 };
+#endif
+
 static update_config published(const transformer_config *model, const train_config *train) {
   return (update_config){.program = {.model = &model_transformer,
                                      .model_config = model,
@@ -237,7 +243,7 @@ static void memory_chooses(void **state) {
     least = u.memory.total;
     update_deinit(&u);
   }
-  assert_int_equal(before, 1);
+  assert_true(before == 1 || (!MEASURES && before < 16));
   assert_true(least < most - (most - least) / 3);
   train.memory = 0;
   train.micro_batch = 64; /* more than there are */
@@ -245,12 +251,6 @@ static void memory_chooses(void **state) {
   assert_int_equal(u.micro, 32);
   update_deinit(&u);
 }
-
-#if defined(__SANITIZE_ADDRESS__)
-enum { MEASURES = 0 }; /* its own memory is counted */
-#else
-enum { MEASURES = 1 };
-#endif
 
 static void it_takes_what_was_planned(void **state) {
   (void)state;
