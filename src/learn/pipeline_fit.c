@@ -272,6 +272,7 @@ static garam_status drop_constant(dataset *d, pipeline *p, row_set train, garam_
     at = 0;
     for (size_t j = 0; j < width; j++) {
       if (keep[j]) {
+        if (d->categorical) d->categorical[at] = d->categorical[j];
         d->feature_names[at] = d->feature_names[j];
         p->feature_names[at++] = p->feature_names[j];
       } else {

@@ -398,6 +398,11 @@ static garam_status fill_features(dataset *d, const pipeline *p, const table *t,
                     t->source, p->feature_names[j]);
       for (size_t row = 0; row < t->n_rows; row++)
         d->x[row * width + j] = input_value(in, c, row, k);
+      if (in->kind == INPUT_CODE && in->n_names > 2) {
+        if (!d->categorical) d->categorical = mem_array(width, 1);
+        if (!d->categorical) return fail_memory(err, width);
+        d->categorical[j] = 1;
+      }
       j++;
     }
   }

@@ -49,10 +49,17 @@ const trees *gbdt_trees(const learner *l) {
   return ((const gbdt *)l)->model;
 }
 
-void gbdt_set_loss(learner *l, loss_custom_fn fn, void *of) {
-  gbdt *m = (gbdt *)l;
-  m->custom = fn;
-  m->custom_context = of;
+static loss_custom_fn custom_loss;
+static void *custom_context;
+
+void gbdt_set_loss(loss_custom_fn fn, void *of) {
+  custom_loss = fn;
+  custom_context = of;
+}
+
+loss_custom_fn gbdt_custom_loss(void **of) {
+  *of = custom_context;
+  return custom_loss;
 }
 
 static garam_status predict(learner *l, const float *x, const int32_t *begin, size_t n, float *out,

@@ -25,15 +25,13 @@ typedef struct gbdt_config {
   double alpha, poisson_max_delta;
   int class_weights; /* none, balanced */
   char categorical[512], monotone[512], interactions[512];
-  int monotone_method; /* basic, intermediate */
   double category_smooth, category_l2;
   int max_categories, one_hot_categories;
   bool linear_leaves;
   double linear_l2;
   int64_t histogram_memory;
-  int truncation;
 } gbdt_config;
-enum { GBDT_N_OPTIONS = 43 };
+enum { GBDT_N_OPTIONS = 42 };
 extern const opt_row gbdt_options[GBDT_N_OPTIONS];
 extern const learner_preset gbdt_presets[];
 
@@ -43,7 +41,7 @@ extern const learner_ops gbdt_ops;
 /* The fitted trees: scores before softmax (binary: of the second class), or values before the
  * loss's link. NULL before fit or load. */
 const trees *gbdt_trees(const learner *l);
-/* The loss of --loss custom, before fit. */
-void gbdt_set_loss(learner *l, loss_custom_fn fn, void *context);
+/* What --loss custom descends, in this process: garam/gbdt.h. */
+void gbdt_set_loss(loss_custom_fn fn, void *context);
 
 #endif

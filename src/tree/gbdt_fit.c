@@ -73,11 +73,9 @@ static garam_status prepare(boosting *b, garam_error *err) {
   TRY(loss_choose(&ops, loss_names[c->loss], d->task, err));
   TRY(gbdt_columns_init(&b->columns, c, d, err));
   TRY(weigh(b, err));
-  const loss_settings settings = {.alpha = c->alpha,
-                                  .max_delta = c->poisson_max_delta,
-                                  .custom = b->m->custom,
-                                  .custom_context = b->m->custom_context};
-  TRY(loss_init(&b->loss, ops, &settings, d, b->weight, b->train, b->valid, err));
+  loss_settings settings = {.alpha = c->alpha, .max_delta = c->poisson_max_delta};
+  settings.custom = gbdt_custom_loss(&settings.custom_context);
+  TRY(loss_init(&b->loss, ops, &settings, d, b->weight, err));
   bins_config bc = bins_config_default();
   bc.max_bins = c->bins;
   bc.min_rows = c->bin_rows;
@@ -179,9 +177,8 @@ static bool say_round(boosting *b) {
                  .valid_accuracy = NAN,
                  .learning_rate = c->learning_rate};
   int at = b->round - 1;
-  e.train_loss = loss_mean(&b->loss, b->score, b->train, false, &e.train_accuracy);
-  if (b->valid.n > 0)
-    e.valid_loss = loss_mean(&b->loss, b->score, b->valid, true, &e.valid_accuracy);
+  e.train_loss = loss_mean(&b->loss, b->score, b->train, &e.train_accuracy);
+  if (b->valid.n > 0) e.valid_loss = loss_mean(&b->loss, b->score, b->valid, &e.valid_accuracy);
   b->train_losses[at] = e.train_loss;
   b->valid_losses[at] = e.valid_loss;
   bool stops = c->early_stopping > 0 && b->valid.n > 0 && c->boosting == BOOSTING_PLAIN;

@@ -16,11 +16,12 @@ struct gbdt {
   size_t n_outputs; /* scores: classes; 1 for two classes and for values */
   trees *model;
   trees_predictor *predictor; /* of the model */
-  loss_custom_fn custom;
-  void *custom_context;
-  double *scores; /* scratch of predict */
+  double *scores;             /* scratch of predict */
   size_t scores_capacity;
 };
+
+/* The host's loss, from gbdt_set_loss. */
+loss_custom_fn gbdt_custom_loss(void **context);
 
 garam_status gbdt_fit(learner *l, const dataset *d, row_set train, row_set valid,
                       const fit_context *fit, fit_summary *summary, garam_error *err);

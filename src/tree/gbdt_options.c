@@ -7,7 +7,6 @@ static const char *const boostings[] = {"plain", "dart", NULL};
 static const char *const growths[] = {"leaf", "depth", NULL};
 static const char *const samplings[] = {"bagging", "goss", NULL};
 static const char *const class_weights[] = {"none", "balanced", NULL};
-static const char *const monotone_methods[] = {"basic", "intermediate", NULL};
 
 const opt_row gbdt_options[GBDT_N_OPTIONS] = {
     {"rounds", OPT_INT, AT(rounds), .def = 500, .min = 1, .max = 1000000, .scale = OPT_LOG,
@@ -75,8 +74,6 @@ const opt_row gbdt_options[GBDT_N_OPTIONS] = {
      .help = "features whose numbers are categories: names or numbers, with commas"},
     {"monotone", OPT_STRING, AT(monotone), .def_text = "",
      .help = "features that may only raise or lower the answer: +price,-distance"},
-    {"monotone-method", OPT_ENUM, AT(monotone_method), .choices = monotone_methods,
-     .help = "basic: each side keeps to half; intermediate: bounds follow the leaves"},
     {"interactions", OPT_STRING, AT(interactions), .def_text = "",
      .help = "features that may share a path: a,b;b,c,d"},
     {"category-smooth", OPT_F64, AT(category_smooth), .def = 10, .min = 0, .max = 1e9,

@@ -380,7 +380,7 @@ static void test_resume(void **state) {
 static void test_monotone(void **state) {
   (void)state;
   static const char *const settings[] = {"rounds=60 monotone=+1,-0",
-                                         "rounds=60 monotone=+1,-0 monotone-method=intermediate",
+                                         "rounds=60 monotone=+1,-0 linear-l2=1 path-smooth=1",
                                          "rounds=40 monotone=+1,-0 leaves=4 bagging-fraction=0.5"};
   dataset *d = make(2000, TASK_REGRESSION, 0, 8);
   row_set train = range(0, 1500);

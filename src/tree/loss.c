@@ -15,7 +15,7 @@ const char *const loss_names[] = {"auto",     "squared", "huber",  "quantile", "
                                   "logistic", "softmax", "custom", NULL};
 
 garam_status loss_choose(const loss_ops **out, const char *name, task kind, garam_error *err) {
-  static const char *const usual[] = {"softmax", "logistic", "squared", "lambdarank"};
+  static const char *const usual[] = {"softmax", "logistic", "squared", "none"};
   *out = NULL;
   if (strcmp(name, "auto") == 0) name = usual[kind];
   for (size_t i = 0; loss_registry[i] && !*out; i++)
@@ -27,8 +27,7 @@ garam_status loss_choose(const loss_ops **out, const char *name, task kind, gara
 }
 
 garam_status loss_init(loss *l, const loss_ops *ops, const loss_settings *settings,
-                       const dataset *d, const float *weight, row_set train, row_set valid,
-                       garam_error *err) {
+                       const dataset *d, const float *weight, garam_error *err) {
   *l = (loss){.ops = ops, .settings = *settings, .d = d, .weight = weight};
   l->n_outputs = d->task == TASK_CLASSIFICATION ? (size_t)d->n_classes : 1;
   if (ops == &loss_custom && !settings->custom)
@@ -38,11 +37,10 @@ garam_status loss_init(loss *l, const loss_ops *ops, const loss_settings *settin
   l->room_size = 3 * l->n_outputs * LOSS_TILE;
   l->room = mem_array(threads * l->room_size, sizeof *l->room);
   if (!l->room) return fail_memory(err, threads * l->room_size * sizeof *l->room);
-  return ops->init ? ops->init(l, train, valid, err) : GARAM_OK;
+  return GARAM_OK;
 }
 
 void loss_deinit(loss *l) {
-  if (l->ops && l->ops->deinit) l->ops->deinit(l);
   mem_free(l->room);
   *l = (loss){0};
 }
@@ -137,17 +135,12 @@ static size_t walk_rows(walk *w) {
 }
 
 void loss_gradients(const loss *l, float *gh, const float *score, row_set rows) {
-  if (l->ops->group_gradients) {
-    l->ops->group_gradients(l, gh, score, l->d->n_rows);
-    return;
-  }
   walk w = {.l = l, .gh = gh, .score = score, .rows = rows};
   walk_rows(&w);
 }
 
-double loss_mean(const loss *l, const float *score, row_set rows, bool valid, double *accuracy) {
+double loss_mean(const loss *l, const float *score, row_set rows, double *accuracy) {
   *accuracy = NAN;
-  if (l->ops->group_loss) return l->ops->group_loss(l, score, valid);
   walk w = {.l = l, .score = score, .rows = rows};
   size_t n = walk_rows(&w);
   double sum = 0, weight = 0, hits = 0, count = 0;

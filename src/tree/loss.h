@@ -18,9 +18,6 @@ typedef void (*loss_custom_fn)(void *context, const float *target, const float *
 typedef struct loss_settings {
   double alpha;     /* huber: where it becomes linear; quantile: which one */
   double max_delta; /* poisson: added to the score in the hessian */
-  int truncation;   /* lambdarank: pairs with at least one row among the best so many */
-  double sigmoid;   /* lambdarank: steepness */
-  bool normalise;   /* lambdarank: lambdas of a group by their sum */
   loss_custom_fn custom;
   void *custom_context;
 } loss_settings;
@@ -35,7 +32,6 @@ typedef struct loss {
   size_t n_outputs;
   float *room; /* tiles of each thread */
   size_t room_size;
-  void *state; /* lambdarank's */
 } loss;
 
 /* A tile: rows of the dataset, their targets, weights, and scores (K, LOSS_TILE). */
@@ -58,11 +54,6 @@ struct loss_ops {
   void (*losses)(const loss *l, loss_tile *t);
   /* A quantile of the residuals that leaves are set to after a tree has grown; NULL: Newton's. */
   double (*renewal)(const loss *l);
-  /* Losses of groups of rows: replace the two above (lambdarank). */
-  garam_status (*init)(loss *l, row_set train, row_set valid, garam_error *err);
-  void (*deinit)(loss *l);
-  void (*group_gradients)(const loss *l, float *gh, const float *score, size_t n_rows);
-  double (*group_loss)(const loss *l, const float *score, bool valid);
 };
 
 extern const loss_ops *const loss_registry[]; /* NULL at the end */
@@ -74,13 +65,12 @@ extern const loss_ops loss_squared, loss_huber, loss_quantile, loss_poisson, los
 garam_status loss_choose(const loss_ops **out, const char *name, task kind, garam_error *err);
 
 garam_status loss_init(loss *l, const loss_ops *ops, const loss_settings *settings,
-                       const dataset *d, const float *weight, row_set train, row_set valid,
-                       garam_error *err);
+                       const dataset *d, const float *weight, garam_error *err);
 void loss_deinit(loss *l);
 
 /* gh (K, 2 n_rows) of the rows, output by output. */
 void loss_gradients(const loss *l, float *gh, const float *score, row_set rows);
 /* The weighted mean over the rows, and the share of rows whose class is hit (NaN: no classes). */
-double loss_mean(const loss *l, const float *score, row_set rows, bool valid, double *accuracy);
+double loss_mean(const loss *l, const float *score, row_set rows, double *accuracy);
 
 #endif
