@@ -182,7 +182,8 @@ static void test_splits(void **state) {
       if (k == BINS_MISSING && round % 2) continue;
       size_t n = rng_below(&r, 5);
       for (size_t i = 0; i < n; i++)
-        h[k] += ((packed)(int32_t)(300 * rng_normal(&r) + (k < 60 ? 100 : 0)) << 32) + 1;
+        h[k] +=
+            (packed)(int32_t)(300 * rng_normal(&r) + (k < 60 ? 100 : 0)) * (INT64_C(1) << 32) + 1;
       n_rows += n;
       total += h[k];
     }
