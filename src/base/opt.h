@@ -61,7 +61,8 @@ const opt_row *opt_find(const opt_row *rows, size_t n_rows, const char *name); /
 
 /* From text; checks type, range and choices. The message names the option as `--name`. */
 garam_status opt_set_text(const opt_row *row, void *config, const char *text, garam_error *err);
-/* From a JSON value: same checks; `where` names the source. A list of strings is one with commas. */
+/* From a JSON value: same checks; `where` names the source. A list of strings is one with commas.
+ */
 garam_status opt_set_json(const opt_row *row, void *config, const json_t *value, const char *where,
                           garam_error *err);
 

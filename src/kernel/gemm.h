@@ -18,7 +18,8 @@
 
 /* How exact a product of floats is. Half: operands keep at least the 8 bits of bf16 (and its range,
  * by scales), and C is no further from the exact sums than operands rounded to bf16 may put it;
- * computed by whatever is fastest on this processor, in full where nothing is faster than that. Double is always full. */
+ * computed by whatever is fastest on this processor, in full where nothing is faster than that.
+ * Double is always full. */
 typedef enum gemm_precision { GEMM_FULL, GEMM_HALF } gemm_precision;
 
 /* How an operand lies in memory. */

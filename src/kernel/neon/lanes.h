@@ -158,8 +158,8 @@ static inline void vi_store_bytes(uint8_t *p, vi x) { /* words below 256 */
   memcpy(p, bytes, LANES);
 }
 static inline vf vf_pick8(const float table[8], vi index) { /* table[index % 8] */
-  uint8x16x2_t bytes = {{vreinterpretq_u8_f32(vld1q_f32(table)),
-                         vreinterpretq_u8_f32(vld1q_f32(table + 4))}};
+  uint8x16x2_t bytes = {
+      {vreinterpretq_u8_f32(vld1q_f32(table)), vreinterpretq_u8_f32(vld1q_f32(table + 4))}};
   vi at = vmlaq_u32(vdupq_n_u32(0x03020100u), vandq_u32(index, vdupq_n_u32(7)),
                     vdupq_n_u32(0x04040404u));
   return vreinterpretq_f32_u8(vqtbl2q_u8(bytes, vreinterpretq_u8_u32(at)));
