@@ -95,7 +95,7 @@ WIDE static int32_t screen_cuts(int32_t *restrict worths, const packed *restrict
     float w = gl * gl / a + gr * gr / c;
     int32_t bits;
     __builtin_memcpy(&bits, &w, 4);
-    bits = (il >= s.min_hessian) & (ir >= s.min_hessian) ? bits : 0;
+    bits = ((il >= s.min_hessian) & (ir >= s.min_hessian)) ? bits : 0;
     worths[b] = bits;
     most = bits > most ? bits : most;
   }
