@@ -55,8 +55,10 @@ static garam_status measure(update *u, garam_error *err) {
   m->moments = optim_adamw_bytes(u->block, u->config.train);
   m->packed = plan_packed_bytes(p);
   m->activations = plan_bytes(p) - m->packed;
-  m->total = m->base + m->params + m->grads + m->moments + m->packed + m->activations + m->other;
   plan_free(p);
+  size_t resident = mem_resident(); /* now with the code of the products, which a dry plan prepared */
+  if (resident > m->base) m->base = resident;
+  m->total = m->base + m->params + m->grads + m->moments + m->packed + m->activations + m->other;
   return GARAM_OK;
 }
 
