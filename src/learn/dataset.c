@@ -50,6 +50,8 @@ void dataset_free(dataset *d) {
   mem_free(d->y);
   mem_free(d->value);
   mem_free(d->weight);
+  mem_free(d->group);
+  mem_free(d->init);
   mem_free(d->known_at);
   mem_free(d->label_end);
   mem_free(d->series_begin);

@@ -8,19 +8,24 @@
 
 typedef enum task { TASK_CLASSIFICATION, TASK_BINARY, TASK_REGRESSION, TASK_RANKING } task;
 extern const char *const task_names[]; /* NULL at the end */
+static inline bool task_has_classes(task t) {
+  return t == TASK_CLASSIFICATION || t == TASK_BINARY;
+}
 
 typedef struct dataset {
   task task;
   size_t n_rows, n_features;
-  int n_classes; /* classification: K; binary: 2; regression: 0 */
+  int n_classes; /* classification: K; binary: 2; values, grades: 0 */
   char **feature_names;
   char **class_names;
-  float *x;               /* (n_rows, n_features), raw; NaN is missing. What a learner that
-                             wants_scaled is given to fit on is scaled, without NaN */
-  int32_t *y;             /* (n_rows); -1 unknown; NULL for regression */
-  float *value;           /* (n_rows); regression targets (scaled likewise); market: log
-                             return; NaN unknown; may be NULL */
-  float *weight;          /* (n_rows) or NULL */
+  float *x;      /* (n_rows, n_features), raw; NaN is missing. What a learner that
+                    wants_scaled is given to fit on is scaled, without NaN */
+  int32_t *y;    /* (n_rows); -1 unknown; NULL for values */
+  float *value;  /* (n_rows); grades of a ranking; regression targets (scaled likewise); market: log
+                    return; NaN unknown; may be NULL */
+  float *weight; /* (n_rows) or NULL */
+  uint32_t *group;        /* (n_rows) ranking: code of the row's query, from 0; else NULL */
+  float *init;            /* (n_rows) scores that a learner with takes_init starts from; NULL: 0 */
   int64_t *known_at;      /* (n_rows) when the row could be acted on; NULL: no time */
   int64_t *label_end;     /* (n_rows) when the outcome is known; NULL: no time */
   uint32_t *series_begin; /* (n_rows) first row of the row's series; NULL: one series from
@@ -54,7 +59,8 @@ typedef struct fold {
   row_set train, valid, test; /* owned; any may be empty */
 } fold;
 
-/* Splits of the rows that are usable and labelled.
+/* Splits of the rows that are usable and labelled. No query (group) is cut in two: a cut in time
+ * moves back to where one begins, and one whose rows lie apart stays in its latest part only.
  * Holdout by time: the first train share, then valid, then the rest test. Rows whose label ends
  * at or after the first known_at of the next part are purged from the earlier part; the first
  * `embargo` rows of valid and of test are left out as well, so that serial correlation does not

@@ -17,6 +17,12 @@ const opt_row evaluate_options[] = {
      .help = "models tried before this one: deflates the Sharpe ratio"},
     {"all-rows", OPT_BOOL, OPT_AT(evaluate_config, all_rows),
      .help = "score the rows of training and validation as well"},
+    {"weights", OPT_STRING, OPT_AT(evaluate_config, weights), .def_text = "",
+     .help = "file with the weight of each row of DATA"},
+    {"group", OPT_STRING, OPT_AT(evaluate_config, group), .def_text = "",
+     .help = "task ranking: file with the number of rows of each query of DATA in turn"},
+    {"init-score", OPT_STRING, OPT_AT(evaluate_config, init_score), .def_text = "",
+     .help = "file with the score that each row of DATA starts from"},
     {"position", OPT_ENUM, OPT_AT(evaluate_config, position), .choices = position_names,
      .help = "held in the backtest: the likeliest class's direction, the sign of p_up - p_down, or "
              "that difference itself"},
@@ -161,6 +167,34 @@ done:
   return status;
 }
 
+/* ---- files beside the rows ------------------------------------------------------------------- */
+
+/* Those that the command names; of the table trained on, the queries and scores of then. */
+static garam_status read_files(evaluation *e, seen table_is, garam_error *err) {
+  const pipeline_config *trained = &e->p->config;
+  const evaluate_config *c = e->config;
+  bool same = table_is == SEEN_TRAINED_TABLE;
+  dataset *d = e->d;
+  if (c->weights[0]) TRY(rows_read_weights(d, c->weights, err));
+  if (c->group[0] && d->task != TASK_RANKING)
+    return fail(err, GARAM_INVALID, "--group: the model ranks nothing");
+  if (c->group[0]) TRY(rows_read_groups(d, c->group, err));
+  else if (d->task == TASK_RANKING && !d->group && same)
+    TRY(rows_read_groups(d, trained->group, err));
+  if (d->task == TASK_RANKING && !d->group)
+    return fail(err, GARAM_INVALID,
+                "%s: no column \"%s\" says which query a row belongs to; give --group FILE",
+                e->t->source, trained->group);
+  if (c->init_score[0] && !trained->init_score[0])
+    return fail(err, GARAM_INVALID, "--init-score: the model was trained without one");
+  if (!trained->init_score[0]) return GARAM_OK;
+  if (c->init_score[0]) return rows_read_init(d, c->init_score, err);
+  if (same) return rows_read_init(d, trained->init_score, err);
+  return fail(err, GARAM_INVALID,
+              "%s: the model adds to scores that it was given in training; give --init-score FILE",
+              e->t->source);
+}
+
 /* ---- predictions ----------------------------------------------------------------------------- */
 
 static garam_status predict(evaluation *e, garam_error *err) {
@@ -249,6 +283,7 @@ garam_status pipeline_evaluate(json_t **out, pipeline *p, const table *t,
   }
   if (p->market) TRY_GOTO(done, market_dataset(&e.d, &e.b, &e.l, p, e.t, true, err));
   else TRY_GOTO(done, table_dataset(&e.d, p, e.t, true, err));
+  TRY_GOTO(done, read_files(&e, table_is, err));
   TRY_GOTO(done, choose_rows(&e, table_is, err));
   put_head(&e);
   TRY_GOTO(done, predict(&e, err));

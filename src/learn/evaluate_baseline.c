@@ -185,6 +185,7 @@ static garam_status value_baselines(evaluation *e, json_t *baselines, const int6
 }
 
 garam_status evaluate_baselines(evaluation *e, garam_error *err) {
+  if (e->p->shape.task == TASK_RANKING) return GARAM_OK; /* evaluate_ranking has put its own */
   json_t *baselines = json_object();
   int64_t *last = e->d->known_at ? mem_array(e->n, sizeof *last) : NULL;
   garam_status status;

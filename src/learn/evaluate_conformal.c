@@ -103,7 +103,7 @@ static json_t *summary(const evaluation *e, const double *limit, const uint8_t *
 garam_status evaluate_conformal(evaluation *e, garam_error *err) {
   const dataset *d = e->d;
   size_t feature;
-  if (!d->known_at || e->n == 0) return GARAM_OK;
+  if (!d->known_at || e->n == 0 || d->task == TASK_RANKING) return GARAM_OK;
   double *limit = mem_array(e->n, sizeof *limit);
   uint8_t *regime = mem_array(e->n, 1);
   float *sorted = mem_array(e->n, sizeof *sorted);

@@ -265,5 +265,6 @@ static garam_status score_values(evaluation *e, garam_error *err) {
 }
 
 garam_status evaluate_scores(evaluation *e, garam_error *err) {
+  if (e->p->shape.task == TASK_RANKING) return evaluate_ranking(e, err);
   return e->k > 0 ? score_classes(e, err) : score_values(e, err);
 }

@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "base/rng.h"
+#include "learn/ranking.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -58,18 +59,52 @@ static garam_status take_purged(row_set *out, uint32_t *scratch, const dataset *
   return set_copy(out, scratch, n, err);
 }
 
+/* The cut before rows[at], moved to where a query begins. */
+static size_t cut_before(const dataset *d, const uint32_t *rows, size_t at, size_t n) {
+  while (d->group && at > 0 && at < n && d->group[rows[at]] == d->group[rows[at - 1]]) at--;
+  return at;
+}
+static size_t cut_after(const dataset *d, const uint32_t *rows, size_t at, size_t n) {
+  while (d->group && at > 0 && at < n && d->group[rows[at]] == d->group[rows[at - 1]]) at++;
+  return at;
+}
+
+/* Leaves out of an earlier part the rows of queries that a later one has rows of. */
+static garam_status keep_whole(row_set *earlier, const dataset *d, row_set later,
+                               garam_error *err) {
+  if (!d->group || later.n == 0 || earlier->n == 0) return GARAM_OK;
+  uint32_t most = 0, *rows = (uint32_t *)(uintptr_t)earlier->rows;
+  size_t kept = 0;
+  for (size_t i = 0; i < d->n_rows; i++) most = d->group[i] > most ? d->group[i] : most;
+  uint8_t *taken = mem_array((size_t)most + 1, 1);
+  if (!taken) return fail_memory(err, (size_t)most + 1);
+  for (size_t i = 0; i < later.n; i++) taken[d->group[later.rows[i]]] = 1;
+  for (size_t i = 0; i < earlier->n; i++)
+    if (!taken[d->group[rows[i]]]) rows[kept++] = rows[i];
+  earlier->n = kept;
+  mem_free(taken);
+  return GARAM_OK;
+}
+
 /* The three parts of rows[0, n) in time: cuts at a and b. */
 static garam_status split_by_time(fold *out, uint32_t *scratch, const dataset *d,
                                   const uint32_t *rows, size_t a, size_t b, size_t n,
                                   size_t embargo, garam_error *err) {
+  a = cut_before(d, rows, a, n);
+  b = cut_before(d, rows, b, n);
   size_t valid_begin = b > a ? (a + embargo < b ? a + embargo : b) : a;
   size_t test_begin = b < n ? (b + embargo < n ? b + embargo : n) : n;
+  valid_begin = valid_begin > a ? cut_after(d, rows, valid_begin, b) : valid_begin;
+  test_begin = test_begin > b ? cut_after(d, rows, test_begin, n) : test_begin;
   size_t next = valid_begin < b ? valid_begin : test_begin; /* the first row after training */
   int64_t after_train = next < n ? d->known_at[rows[next]] : 0;
   int64_t after_valid = test_begin < n ? d->known_at[rows[test_begin]] : 0;
   TRY(take_purged(&out->train, scratch, d, rows, 0, a, next < n, after_train, err));
   TRY(take_purged(&out->valid, scratch, d, rows, valid_begin, b, test_begin < n, after_valid, err));
-  return take_purged(&out->test, scratch, d, rows, test_begin, n, false, 0, err);
+  TRY(take_purged(&out->test, scratch, d, rows, test_begin, n, false, 0, err));
+  TRY(keep_whole(&out->train, d, out->valid, err));
+  TRY(keep_whole(&out->train, d, out->test, err));
+  return keep_whole(&out->valid, d, out->test, err);
 }
 
 static int compare_u32(const void *a, const void *b) {
@@ -94,14 +129,17 @@ static garam_status group_shuffled(uint32_t *groups, size_t *group_begin, const 
   return GARAM_OK;
 }
 
+/* Rows without time, shuffled within their class. Of a ranking it is the queries that are. */
 typedef struct shuffled {
   uint32_t *groups; /* (n) */
   size_t *begin;    /* (n_groups + 1) */
   uint32_t *part;   /* (n) scratch */
+  ranking_queries queries;
   int n_groups;
 } shuffled;
 
 static void shuffled_deinit(shuffled *s) {
+  ranking_queries_deinit(&s->queries);
   mem_free(s->groups);
   mem_free(s->begin);
   mem_free(s->part);
@@ -114,7 +152,27 @@ static garam_status shuffled_init(shuffled *s, const dataset *d, const uint32_t 
   s->part = mem_array(n + 1, sizeof *s->part);
   s->begin = mem_array((size_t)s->n_groups + 1, sizeof *s->begin);
   if (!s->groups || !s->part || !s->begin) return fail_memory(err, n * sizeof *s->groups);
+  if (d->group) {
+    rng r;
+    TRY(ranking_queries_init(&s->queries, d, (row_set){rows, n}, err));
+    for (size_t i = 0; i < s->queries.n; i++) s->groups[i] = (uint32_t)i;
+    rng_init(&r, seed, RNG_SPLIT, 0);
+    rng_shuffle(&r, s->groups, s->queries.n);
+    s->n_groups = 1;
+    s->begin[1] = s->queries.n;
+    return GARAM_OK;
+  }
   return group_shuffled(s->groups, s->begin, d, rows, n, seed);
+}
+
+static size_t put_unit(uint32_t *part, size_t n, const shuffled *s, uint32_t unit) {
+  if (!s->queries.n) {
+    part[n++] = unit;
+    return n;
+  }
+  for (size_t i = s->queries.begin[unit]; i < s->queries.begin[unit + 1]; i++)
+    part[n++] = s->queries.rows[i];
+  return n;
 }
 
 /* The share [from, to) of every group, ascending. `outside` takes the rest in its place. */
@@ -125,7 +183,7 @@ static garam_status take_share(row_set *out, const shuffled *s, double from, dou
     size_t begin = s->begin[g], size = s->begin[g + 1] - begin;
     size_t low = (size_t)(from * (double)size + 0.5), high = (size_t)(to * (double)size + 0.5);
     for (size_t i = 0; i < size; i++)
-      if ((i >= low && i < high) != outside) s->part[n++] = s->groups[begin + i];
+      if ((i >= low && i < high) != outside) n = put_unit(s->part, n, s, s->groups[begin + i]);
   }
   qsort(s->part, n, sizeof *s->part, compare_u32);
   return set_copy(out, s->part, n, err);
@@ -235,9 +293,15 @@ garam_status fold_purged_kfold(fold *out, size_t n_folds, const dataset *d, size
       TRY_GOTO(done, take_share(&out[k].test, &s, from, to, false, err));
       TRY_GOTO(done, take_share(&out[k].train, &s, from, to, true, err));
     } else {
-      size_t begin = n * k / n_folds, end = n * (k + 1) / n_folds;
+      size_t begin = cut_before(d, rows, n * k / n_folds, n);
+      size_t end = cut_before(d, rows, n * (k + 1) / n_folds, n);
+      if (begin == end) {
+        status = fail(err, GARAM_INVALID, "the queries are too few for %zu folds", n_folds);
+        goto done;
+      }
       TRY_GOTO(done, set_copy(&out[k].test, rows + begin, end - begin, err));
       TRY_GOTO(done, take_around(&out[k].train, scratch, d, rows, n, begin, end, embargo, err));
+      TRY_GOTO(done, keep_whole(&out[k].train, d, out[k].test, err));
     }
     TRY_GOTO(done, set_copy(&out[k].valid, NULL, 0, err));
   }

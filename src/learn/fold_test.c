@@ -213,6 +213,52 @@ static void test_kfold_without_time(void **state) {
   dataset_free(d);
 }
 
+/* No query in two parts, and of those that lie together none is lost. */
+static void check_whole(const dataset *d, const fold *f) {
+  int part[ROWS] = {0};
+  const row_set sets[] = {f->train, f->valid, f->test};
+  for (int k = 0; k < 3; k++)
+    for (size_t i = 0; i < sets[k].n; i++) {
+      int *at = &part[d->group[sets[k].rows[i]]];
+      if (*at != 0 && *at != k + 1) fail_msg("query %u is cut", d->group[sets[k].rows[i]]);
+      *at = k + 1;
+    }
+}
+
+static void test_queries_stay_whole(void **state) {
+  (void)state;
+  for (int kind = 0; kind < 4; kind++) { /* with time or without, together or apart */
+    bool timed = kind & 1, apart = kind & 2;
+    dataset *d = random_dataset((uint64_t)kind, timed, 0);
+    d->group = mem_array(ROWS, sizeof *d->group);
+    for (size_t i = 0; i < ROWS; i++) {
+      d->group[i] = (uint32_t)(apart ? i % 11 * 10 + i / 60 : i / 7);
+      if (timed && !apart && i % 7) d->known_at[i] = d->known_at[i - 1];
+      if (timed) d->label_end[i] = d->known_at[i];
+    }
+    fold f[5];
+    size_t embargo = timed ? 3 : 0;
+    assert_int_equal(fold_holdout(&f[0], d, 0.6, 0.2, embargo, 1, NULL), GARAM_OK);
+    check_whole(d, &f[0]);
+    assert_true(f[0].train.n > 200 && f[0].valid.n > 50 && f[0].test.n > 50);
+    if (timed) assert_true(f[0].train.rows[f[0].train.n - 1] < f[0].test.rows[0]);
+    fold_deinit(&f[0]);
+    assert_int_equal(fold_purged_kfold(f, 5, d, embargo, 1, NULL), GARAM_OK);
+    uint8_t tested[ROWS] = {0};
+    for (int k = 0; k < 5; k++) {
+      check_whole(d, &f[k]);
+      for (size_t i = 0; i < f[k].test.n; i++) tested[f[k].test.rows[i]]++;
+      fold_deinit(&f[k]);
+    }
+    for (size_t i = 0; i < ROWS; i++) assert_int_equal(tested[i], eligible(d, i));
+    if (timed) {
+      assert_int_equal(fold_walk_forward(f, 4, d, 0.2, embargo, NULL), GARAM_OK);
+      for (int k = 0; k < 4; k++) check_whole(d, &f[k]), fold_deinit(&f[k]);
+    }
+    dataset_free(d);
+  }
+}
+
 static void test_gather(void **state) {
   (void)state;
   dataset *d;
@@ -238,6 +284,7 @@ int main(void) {
       cmocka_unit_test(test_holdout_time),       cmocka_unit_test(test_holdout_shuffled),
       cmocka_unit_test(test_walk_forward),       cmocka_unit_test(test_purged_kfold),
       cmocka_unit_test(test_kfold_without_time), cmocka_unit_test(test_gather),
+      cmocka_unit_test(test_queries_stay_whole),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

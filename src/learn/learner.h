@@ -75,7 +75,8 @@ typedef struct learner_ops {
   const opt_row *options;
   size_t n_options, config_size; /* bytes of the config that the rows fill */
   const learner_preset *presets; /* name NULL at the end; may be NULL */
-  bool wants_scaled;             /* standardised inputs, missing as 0 */
+  bool takes_init;   /* fits what is left over the scores in dataset.init; one output only */
+  bool wants_scaled; /* standardised inputs, missing as 0 */
 
   garam_status (*create)(learner **out, const void *config, const learner_shape *shape,
                          garam_error *err);

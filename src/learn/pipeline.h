@@ -17,7 +17,9 @@ typedef struct pipeline_config {
   int task;          /* classification, regression, binary, ranking: index of task_names */
   char target[64];   /* "": market labels; else a column (name, or number when no header) */
   char weights[512]; /* column, or a file with one number a row; "" none */
-  char repair[64];   /* "sort,deduplicate,drop-missing" */
+  char group[512];   /* ranking: column of the row's query, or a file with the rows of each query */
+  char init_score[512];            /* file with the score that each row starts from; "" 0 */
+  char repair[64];                 /* "sort,deduplicate,drop-missing" */
   double train_share, valid_share; /* the rest is the test part */
   int embargo;                     /* rows; -1: the label's horizon */
   int scaling;                     /* standard, robust: for learners that want scaled inputs */
@@ -112,6 +114,7 @@ garam_status pipeline_observe(pipeline *p, const float *x, const int32_t *begin,
  *   classes: accuracy, macro_f1, mcc, log_loss, brier, calibration_error, auc (two classes),
  *     coverage_at_95, accuracy_at_95, directional_* (market), conformal{target,coverage,mean_size}
  *   values: mse, mae, r2, conformal{target,coverage,half_width}
+ *   rankings: ndcg (at 10), ndcg_at_1, _3, _5, _10, queries; baselines{random}
  *   interval{score: [low, high]}: 95 %, circular block bootstrap
  *   baselines{majority, persistence, momentum} or {mean, persistence, momentum, no_change}
  *   over_best_baseline{baseline, accuracy, interval}: paired
@@ -133,7 +136,8 @@ typedef struct evaluate_config {
   int n_trials;  /* tried before this one: deflates the Sharpe ratio */
   bool all_rows; /* score training rows as well (said in the output) */
   int position;  /* evaluate_position: from odds to a position in the backtest */
-  double edge;   /* no position while |p_up - p_down| (a value's: |return|) is below */
+  char weights[512], group[512], init_score[512]; /* files that belong to this table; "" none */
+  double edge; /* no position while |p_up - p_down| (a value's: |return|) is below */
 } evaluate_config;
 extern const opt_row evaluate_options[];
 extern const size_t evaluate_n_options;

@@ -24,6 +24,12 @@ const opt_row pipeline_options[] = {
      .help = "column to predict (without a header its number, from 0); empty: market labels"},
     {"weights", OPT_STRING, OPT_AT(pipeline_config, weights), .def_text = "",
      .help = "weights of rows: a column, or a file with one number a row"},
+    {"group", OPT_STRING, OPT_AT(pipeline_config, group), .def_text = "",
+     .help = "task ranking: which query a row belongs to: a column, or a file with the number of "
+             "rows of each query in turn"},
+    {"init-score", OPT_STRING, OPT_AT(pipeline_config, init_score), .def_text = "",
+     .help = "file with the score that each row starts from, one number a row: what is fitted is "
+             "added to it"},
     {"repair", OPT_STRING, OPT_AT(pipeline_config, repair), .def_text = "",
      .help = "repairs of the table, in order: sort,deduplicate,drop-missing"},
     {"train-share", OPT_F64, OPT_AT(pipeline_config, train_share), .def = 0.7, .min = 0.01,
@@ -180,6 +186,12 @@ static garam_status grow_copy(void *array, size_t have, const void *more, size_t
 /* The rows of e after those of d, as a series of their own. */
 static garam_status append(dataset *d, const dataset *e, garam_error *err) {
   size_t a = d->n_rows, b = e->n_rows, width = d->n_features;
+  uint32_t groups = 0;
+  if (d->init || (d->group && !e->group))
+    return fail(err, GARAM_UNSUPPORTED,
+                "the file of %s has a number for each row of the training data, none for those of "
+                "--valid%s",
+                d->init ? "--init-score" : "--group", d->init ? "" : "; name a column");
   if ((d->known_at != NULL) != (e->known_at != NULL))
     return fail(err, GARAM_MISMATCH,
                 "one of the training and validation data has a time, the "
@@ -197,6 +209,10 @@ static garam_status append(dataset *d, const dataset *e, garam_error *err) {
     mem_free(d->weight);
     d->weight = weight;
   }
+  for (size_t i = 0; i < a && d->group; i++)
+    if (d->group[i] >= groups) groups = d->group[i] + 1;
+  TRY(grow_copy(&d->group, a, e->group, b, sizeof *d->group, err));
+  for (size_t i = a; i < a + b && d->group; i++) d->group[i] += groups;
   TRY(grow_copy(&d->x, a * width, e->x, b * width, sizeof *d->x, err));
   TRY(grow_copy(&d->y, a, e->y, b, sizeof *d->y, err));
   TRY(grow_copy(&d->value, a, e->value, b, sizeof *d->value, err));
@@ -312,7 +328,7 @@ static garam_status record_parts(pipeline *p, const dataset *d, const fold *f, g
                 "%s: %zu labelled rows leave %zu to train on; at least %d are "
                 "needed",
                 p->source, labelled, f->train.n, LEAST_TRAIN_ROWS);
-  if (p->shape.task == TASK_REGRESSION) {
+  if (!task_has_classes(p->shape.task)) {
     double sum = 0, low = INFINITY, high = -INFINITY;
     for (size_t i = 0; i < f->train.n; i++) {
       double v = (double)d->value[f->train.rows[i]];
@@ -403,6 +419,7 @@ static garam_status score_rows(float *out, pipeline *p, const dataset *d, row_se
     size_t n = rows.n - i < most ? rows.n - i : most;
     dataset_gather(x, begin, d, rows.rows + i, n, p->context);
     status = p->ops->predict(p->learner, x, begin, n, out + i * k, err);
+    pipeline_add_init(d, rows.rows + i, n, out + i * k, k);
   }
   mem_free(x);
   mem_free(begin);
@@ -470,12 +487,12 @@ static garam_status calibrate_classes(pipeline *p, const dataset *d, row_set val
 
 static garam_status calibrate(pipeline *p, const dataset *d, row_set valid, garam_error *err) {
   size_t n = valid.n, k = (size_t)pipeline_n_outputs(p);
-  bool regression = p->shape.task == TASK_REGRESSION;
+  bool regression = !task_has_classes(p->shape.task);
   calibrator_init(&p->calibrator, p->shape.n_classes);
   p->threshold = p->directional_threshold = 2;
   p->conformal = regression ? INFINITY : 1;
   p->calibration_rows = n;
-  if (n == 0) return GARAM_OK;
+  if (n == 0 || p->shape.task == TASK_RANKING) return GARAM_OK;
   float *scores = mem_array(n * k, sizeof *scores);
   float *value = mem_array(n, sizeof *value), *weight = mem_array(n, sizeof *weight);
   int32_t *y = mem_array(n, sizeof *y);
@@ -543,6 +560,18 @@ static garam_status check_config(pipeline *p, garam_error *err) {
   if (c->train_share + c->valid_share > 1 + 1e-9)
     return fail(err, GARAM_INVALID, "--train-share %g and --valid-share %g are more than the whole",
                 c->train_share, c->valid_share);
+  if ((kind == TASK_RANKING) != (c->group[0] != 0))
+    return fail(err, GARAM_INVALID,
+                kind == TASK_RANKING
+                    ? "--task ranking needs the query of each row: --group COLUMN or FILE"
+                    : "--group is for --task ranking");
+  if (kind == TASK_RANKING && p->market)
+    return fail(err, GARAM_INVALID, "--task ranking needs a column of grades: --target");
+  if (c->init_score[0] && (!p->ops->takes_init || p->market || kind == TASK_CLASSIFICATION))
+    return fail(err, GARAM_UNSUPPORTED, "--init-score: not with %s",
+                p->market                     ? "market labels"
+                : kind == TASK_CLASSIFICATION ? "--task classification"
+                                              : p->ops->name);
   if (p->market && kind == TASK_BINARY) {
     if (c->label.kind == LABEL_BARRIER)
       return fail(err, GARAM_INVALID, "--label barrier has three classes; --task binary has two");

@@ -120,8 +120,20 @@ garam_status table_dataset(dataset **out, const pipeline *p, const table *t, boo
 /* Are the features in use a subset, in order, of what the inputs give? */
 garam_status table_check_features(const pipeline *p, const char *where, garam_error *err);
 size_t pipeline_embargo(const pipeline *p);
-garam_status pipeline_weights(dataset *d, const pipeline *p, const table *t, bool fit,
-                              garam_error *err);
+
+/* ---- pipeline_rows.c: what stands beside the rows ----------------------------------------------
+ */
+
+/* Weights, queries and scores to start from, where p's options name a column of t, or, when it is
+ * the table that is fitted on, a file. */
+garam_status pipeline_rows(dataset *d, const pipeline *p, const table *t, bool fit,
+                           garam_error *err);
+bool pipeline_stands_beside(const pipeline *p, const table *t, int column); /* not a feature */
+/* The scores that n rows start from, onto those of a learner, out (n, k): the last of each. */
+void pipeline_add_init(const dataset *d, const uint32_t *rows, size_t n, float *out, size_t k);
+garam_status rows_read_weights(dataset *d, const char *path, garam_error *err);
+garam_status rows_read_groups(dataset *d, const char *path, garam_error *err);
+garam_status rows_read_init(dataset *d, const char *path, garam_error *err);
 
 /* ---- pipeline_manifest.c --------------------------------------------------------------------- */
 

@@ -286,7 +286,7 @@ static garam_status parse_names_of(pipeline *p, const json_t *m, const char *whe
   size_t n, k;
   TRY(parse_names(&p->feature_names, &n, m, "features", 1, MOST_FEATURES, where, err));
   p->shape.n_features = n;
-  bool regression = p->shape.task == TASK_REGRESSION;
+  bool regression = !task_has_classes(p->shape.task);
   TRY(parse_names(&p->class_names, &k, m, "classes", regression ? 0 : 2, regression ? 0 : 1000,
                   where, err));
   p->shape.n_classes = (int)k;
@@ -335,8 +335,8 @@ static garam_status parse_calibration(pipeline *p, const json_t *m, const char *
   TRY(parse_f64(&p->directional_threshold, c, "directional_threshold", 0, 2, where, err));
   conformal = json_object_get(c, "conformal");
   p->conformal = INFINITY;
-  if (json_is_null(conformal) && p->shape.task == TASK_REGRESSION) return GARAM_OK;
-  return parse_f64(&p->conformal, c, "conformal", 0, p->shape.task == TASK_REGRESSION ? DBL_MAX : 1,
+  if (json_is_null(conformal) && !task_has_classes(p->shape.task)) return GARAM_OK;
+  return parse_f64(&p->conformal, c, "conformal", 0, task_has_classes(p->shape.task) ? 1 : DBL_MAX,
                    where, err);
 }
 

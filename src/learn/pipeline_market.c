@@ -91,7 +91,7 @@ garam_status market_dataset(dataset **out, bars **bars_out, labels **labels_out,
     spec.dead_band = p->dead_band;
     TRY_GOTO(done, labels_compute(&l, b, &spec, 0, err));
     TRY_GOTO(done, take_labels(d, b, l, err));
-    TRY_GOTO(done, pipeline_weights(d, p, t, false, err));
+    TRY_GOTO(done, pipeline_rows(d, p, t, false, err));
   }
   *out = d;
   d = NULL;
@@ -154,7 +154,7 @@ garam_status market_prepare(dataset **out, fold *split, pipeline *p, const table
     TRY_GOTO(done, take_labels(d, b, l, err));
     p->dead_band = l->dead_band;
   }
-  TRY_GOTO(done, pipeline_weights(d, p, t, true, err));
+  TRY_GOTO(done, pipeline_rows(d, p, t, true, err));
   p->shape.n_classes = n_classes;
   p->shape.n_features = m->n_features;
   TRY_GOTO(done, names_copy(&p->feature_names, m->names, m->n_features, err));

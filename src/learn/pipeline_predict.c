@@ -34,7 +34,7 @@ size_t pipeline_n_features(const pipeline *p) {
 }
 
 int pipeline_n_outputs(const pipeline *p) {
-  return p->shape.task == TASK_REGRESSION ? 1 : p->shape.n_classes;
+  return task_has_classes(p->shape.task) ? p->shape.n_classes : 1;
 }
 
 const char *pipeline_feature_name(const pipeline *p, size_t i) {
@@ -44,7 +44,7 @@ const char *pipeline_feature_name(const pipeline *p, size_t i) {
 
 const char *pipeline_output_name(const pipeline *p, int i) {
   REQUIRE(i >= 0 && i < pipeline_n_outputs(p), "pipeline_output_name: %d", i);
-  return p->shape.task == TASK_REGRESSION ? "value" : p->class_names[i];
+  return task_has_classes(p->shape.task) ? p->class_names[i] : "value";
 }
 
 const char *pipeline_sha256(const pipeline *p) {
@@ -56,7 +56,7 @@ const table_read_config *pipeline_read_config(const pipeline *p) {
 }
 
 double pipeline_threshold(const pipeline *p, double *target) {
-  *target = p->shape.task == TASK_REGRESSION ? 0 : PIPELINE_TARGET;
+  *target = task_has_classes(p->shape.task) ? PIPELINE_TARGET : 0;
   return p->threshold;
 }
 
@@ -94,7 +94,7 @@ static garam_status scale_windows(const float **out, pipeline *p, const float *x
 
 garam_status pipeline_finish(const pipeline *p, float *out, size_t n, garam_error *err) {
   bool finite = true;
-  if (p->shape.task == TASK_REGRESSION) {
+  if (!task_has_classes(p->shape.task)) {
     for (size_t i = 0; i < n; i++) {
       out[i] = (float)(p->value_center + p->value_scale * (double)out[i]);
       finite = finite && isfinite(out[i]);
@@ -114,7 +114,7 @@ bool pipeline_is_new(const pipeline *p, const float *row) {
 void pipeline_prior(const pipeline *p, float *out) {
   size_t k = (size_t)pipeline_n_outputs(p);
   double total = 0;
-  if (p->shape.task == TASK_REGRESSION) out[0] = (float)p->train_mean;
+  if (!task_has_classes(p->shape.task)) out[0] = (float)p->train_mean;
   for (size_t c = 0; p->class_counts && c < k; c++) total += (double)p->class_counts[c];
   for (size_t c = 0; p->class_counts && c < k; c++)
     out[c] = total > 0 ? (float)((double)p->class_counts[c] / total) : 1 / (float)k;
@@ -127,14 +127,22 @@ static void pipeline_gate(const pipeline *p, const float *x, size_t n, float *ou
     if (pipeline_is_new(p, x + ((i + 1) * p->context - 1) * width)) pipeline_prior(p, out + i * k);
 }
 
-garam_status pipeline_predict_windows(pipeline *p, const float *x, const int32_t *begin, size_t n,
-                                      float *out, garam_error *err) {
+/* d and rows: the scores that the windows' rows start from; NULL: 0. */
+static garam_status predict_windows(pipeline *p, const float *x, const int32_t *begin, size_t n,
+                                    const dataset *d, const uint32_t *rows, float *out,
+                                    garam_error *err) {
   const float *taken = x;
   if (p->scaled) TRY(scale_windows(&taken, p, x, begin, n, err));
   TRY(p->ops->predict(p->learner, taken, begin, n, out, err));
+  if (d) pipeline_add_init(d, rows, n, out, (size_t)pipeline_n_outputs(p));
   TRY(pipeline_finish(p, out, n, err));
   pipeline_gate(p, x, n, out);
   return GARAM_OK;
+}
+
+garam_status pipeline_predict_windows(pipeline *p, const float *x, const int32_t *begin, size_t n,
+                                      float *out, garam_error *err) {
+  return predict_windows(p, x, begin, n, NULL, NULL, out, err);
 }
 
 garam_status pipeline_predict(pipeline *p, const dataset *d, row_set rows, float *out,
@@ -149,7 +157,7 @@ garam_status pipeline_predict(pipeline *p, const dataset *d, row_set rows, float
   for (size_t i = 0; i < rows.n; i += most) {
     size_t n = rows.n - i < most ? rows.n - i : most;
     dataset_gather(p->batch_x, p->batch_begin, d, rows.rows + i, n, p->context);
-    TRY(pipeline_predict_windows(p, p->batch_x, p->batch_begin, n, out + i * k, err));
+    TRY(predict_windows(p, p->batch_x, p->batch_begin, n, d, rows.rows + i, out + i * k, err));
   }
   return GARAM_OK;
 }

@@ -2,9 +2,9 @@
  * categories, whose names are taken from the training rows only. */
 #include "learn/pipeline_inner.h"
 
-#include "base/io.h"
 #include "base/mem.h"
 #include "base/number_text.h"
+#include "learn/ranking.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -155,9 +155,16 @@ static garam_status fill_classes(dataset *d, const pipeline *p, const table *t, 
 
 static garam_status fill_values(dataset *d, const table *t, const column *c, garam_error *err) {
   if (c->type == COLUMN_CATEGORY)
-    return fail(err, GARAM_INVALID, "%s: target \"%s\" is text; --task regression needs numbers",
-                t->source, c->name);
-  for (size_t i = 0; i < t->n_rows; i++) d->value[i] = (float)column_f64(c, i);
+    return fail(err, GARAM_INVALID, "%s: target \"%s\" is text; --task %s needs numbers", t->source,
+                c->name, task_names[d->task]);
+  for (size_t i = 0; i < t->n_rows; i++) {
+    float v = d->value[i] = (float)column_f64(c, i);
+    if (d->task == TASK_RANKING && isfinite(v) && !ranking_is_grade(v))
+      return fail(err, GARAM_INVALID,
+                  "%s:%llu: \"%s\" is %g; --task ranking needs grades, whole numbers from 0 to %d",
+                  t->source, (unsigned long long)table_line(t, i), c->name, (double)v,
+                  RANKING_MOST_GRADE);
+  }
   return GARAM_OK;
 }
 
@@ -182,75 +189,6 @@ static garam_status fill_times(dataset *d, const table *t, garam_error *err) {
   }
   memcpy(d->known_at, c->i64, bytes);
   memcpy(d->label_end, c->i64, bytes);
-  return GARAM_OK;
-}
-
-/* ---- weights ------------------------------------------------------------------------------ */
-
-static garam_status check_weight(float w, const char *where, size_t row, garam_error *err) {
-  if (isfinite(w) && w >= 0) return GARAM_OK;
-  return fail(err, GARAM_INVALID, "%s: the weight of row %zu is not a number of 0 or more", where,
-              row + 1);
-}
-
-/* One number a line; blank lines are not allowed but at the end. */
-static garam_status read_weights(float *out, size_t n_rows, const char *path, garam_error *err) {
-  io_stream *s;
-  char line[64];
-  char block[4096];
-  size_t used = 0, n = 0, got = 1;
-  garam_status status = GARAM_OK;
-  TRY(io_stream_open(&s, path, err));
-  while (got > 0) {
-    TRY_GOTO(done, io_stream_read(s, block, sizeof block, &got, err));
-    for (size_t i = 0; i < got || (got == 0 && used > 0); i++) {
-      char c = got ? block[i] : '\n';
-      if (c != '\n') {
-        if (used + 1 >= sizeof line) {
-          status = fail(err, GARAM_PARSE, "%s:%zu: expected one number", path, n + 1);
-          goto done;
-        }
-        if (c != '\r') line[used++] = c;
-        continue;
-      }
-      line[used] = 0;
-      if (used == 0) continue;
-      char *end;
-      float w = strtof(line, &end);
-      used = 0;
-      if (*end != 0 && *end != ' ' && *end != '\t') {
-        status =
-            fail(err, GARAM_PARSE, "%s:%zu: expected one number, found \"%s\"", path, n + 1, line);
-        goto done;
-      }
-      TRY_GOTO(done, check_weight(w, path, n, err));
-      if (n < n_rows) out[n] = w;
-      n++;
-    }
-  }
-  if (n != n_rows)
-    status = fail(err, GARAM_MISMATCH, "%s: %zu weights for %zu rows", path, n, n_rows);
-done:
-  io_stream_close(s);
-  return status;
-}
-
-static int weights_column(const pipeline *p, const table *t) {
-  return p->config.weights[0] ? table_find(t, p->config.weights) : -1;
-}
-
-/* A file of weights belongs to the table that was fitted on; a column to every table with it. */
-garam_status pipeline_weights(dataset *d, const pipeline *p, const table *t, bool fit,
-                              garam_error *err) {
-  int at = weights_column(p, t);
-  if (at < 0 && (!fit || !p->config.weights[0])) return GARAM_OK;
-  d->weight = mem_array(t->n_rows, sizeof *d->weight);
-  if (!d->weight) return fail_memory(err, t->n_rows * sizeof *d->weight);
-  if (at < 0) return read_weights(d->weight, t->n_rows, p->config.weights, err);
-  for (size_t i = 0; i < t->n_rows; i++) {
-    d->weight[i] = (float)column_f64(&t->columns[at], i);
-    TRY(check_weight(d->weight[i], t->source, i, err));
-  }
   return GARAM_OK;
 }
 
@@ -307,10 +245,11 @@ done:
 }
 
 static garam_status find_inputs(pipeline *p, const table *t, row_set train, garam_error *err) {
-  int target = table_find(t, p->config.target), weights = weights_column(p, t);
+  int target = table_find(t, p->config.target);
   for (size_t i = 0; i < t->n_columns; i++) {
     const column *c = &t->columns[i];
-    if ((int)i == target || (int)i == weights || (int)i == t->time_column) continue;
+    if ((int)i == target || (int)i == t->time_column || pipeline_stands_beside(p, t, (int)i))
+      continue;
     switch (c->type) {
     case COLUMN_F64:
     case COLUMN_I64: TRY(input_add(p, c, INPUT_NUMBER, NULL, 0, err)); break;
@@ -419,7 +358,7 @@ static garam_status fill_targets(dataset *d, const pipeline *p, const table *t, 
   const column *c = &t->columns[target];
   if (d->n_classes > 0) TRY(fill_classes(d, p, t, c, err));
   else TRY(fill_values(d, t, c, err));
-  return pipeline_weights(d, p, t, fit, err);
+  return pipeline_rows(d, p, t, fit, err);
 }
 
 garam_status table_dataset(dataset **out, const pipeline *p, const table *t, bool labelled,
@@ -451,7 +390,7 @@ garam_status table_prepare(dataset **out, fold *split, pipeline *p, const table 
   TRY(find_target(&target, p, t, err));
   if (target == t->time_column)
     return fail(err, GARAM_INVALID, "%s: --target \"%s\" is the time", t->source, p->config.target);
-  if (p->shape.task != TASK_REGRESSION) TRY(find_classes(p, t, &t->columns[target], err));
+  if (task_has_classes(p->shape.task)) TRY(find_classes(p, t, &t->columns[target], err));
   /* Targets and times are enough to split; then features, from training rows only. */
   TRY_GOTO(done, dataset_new(&d, p->shape.task, t->n_rows, 0, p->shape.n_classes, err));
   TRY_GOTO(done, fill_times(d, t, err));

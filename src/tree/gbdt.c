@@ -104,7 +104,9 @@ static garam_status load(learner **out, const void *config, const learner_shape 
 const learner_ops gbdt_ops = {
     .name = "gbdt",
     .summary = "gradient boosting of trees on binned features",
-    .tasks = 1u << TASK_CLASSIFICATION | 1u << TASK_BINARY | 1u << TASK_REGRESSION,
+    .tasks =
+        1u << TASK_CLASSIFICATION | 1u << TASK_BINARY | 1u << TASK_REGRESSION | 1u << TASK_RANKING,
+    .takes_init = true,
     .options = gbdt_options,
     .n_options = GBDT_N_OPTIONS,
     .config_size = sizeof(gbdt_config),

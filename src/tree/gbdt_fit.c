@@ -75,7 +75,9 @@ static garam_status prepare(boosting *b, garam_error *err) {
   TRY(weigh(b, err));
   loss_settings settings = {.alpha = c->alpha, .max_delta = c->poisson_max_delta};
   settings.custom = gbdt_custom_loss(&settings.custom_context);
-  TRY(loss_init(&b->loss, ops, &settings, d, b->weight, err));
+  if (d->init && strcmp(ops->name, "poisson") == 0)
+    return fail(err, GARAM_UNSUPPORTED, "--init-score: --loss poisson takes none");
+  TRY(loss_init(&b->loss, ops, &settings, d, b->weight, b->train, b->valid, err));
   bins_config bc = bins_config_default();
   bc.max_bins = c->bins;
   bc.min_rows = c->bin_rows;
@@ -96,8 +98,8 @@ static garam_status prepare(boosting *b, garam_error *err) {
   if (!b->score || !b->gh || !b->base || !b->trees_after || !b->train_losses || !b->valid_losses)
     return fail_memory(err, 3 * b->k * n * sizeof *b->score);
   for (size_t k = 0; k < b->k; k++) {
-    if (ops->base) b->base[k] = ops->base(&b->loss, b->train, k);
-    for (size_t i = 0; i < n; i++) b->score[k * n + i] = (float)b->base[k];
+    if (ops->base && !d->init) b->base[k] = ops->base(&b->loss, b->train, k);
+    for (size_t i = 0; i < n; i++) b->score[k * n + i] = d->init ? d->init[i] : (float)b->base[k];
   }
   TRY(gbdt_renew_init(b, err));
   TRY(gbdt_dart_init(b, err));

@@ -63,7 +63,7 @@ const opt_row gbdt_options[GBDT_N_OPTIONS] = {
     {"max-drop", OPT_INT, AT(max_drop), .def = 50, .min = 1, .max = 1000000,
      .help = "dart: rounds dropped at once, at most"},
     {"loss", OPT_ENUM, AT(loss), .choices = loss_names,
-     .help = "auto: softmax, logistic or squared, as the task is"},
+     .help = "auto: softmax, logistic, squared or lambdarank, as the task is"},
     {"alpha", OPT_F64, AT(alpha), .def = 0.9, .min = 1e-9, .max = 1e9,
      .help = "loss quantile: which; loss huber: from where it is linear"},
     {"poisson-max-delta", OPT_F64, AT(poisson_max_delta), .def = 0.7, .min = 0, .max = 10,

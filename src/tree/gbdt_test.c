@@ -469,13 +469,110 @@ static void test_weights(void **state) {
   drop(twice);
 }
 
+/* ---- ranking --------------------------------------------------------------------------------- */
+
+enum { QUERY = 20, QUERIES = 60 };
+
+static dataset *graded(uint64_t seed) {
+  dataset *d = make(QUERY * QUERIES, TASK_RANKING, 0, seed);
+  d->group = mem_array(d->n_rows, sizeof *d->group);
+  for (size_t q = 0; q < QUERIES; q++)
+    for (size_t i = 0; i < QUERY; i++) {
+      size_t row = q * QUERY + i, above = 0;
+      d->group[row] = (uint32_t)q;
+      for (size_t j = 0; j < QUERY; j++)
+        above += truth(d->x + (q * QUERY + j) * F) > truth(d->x + row * F);
+      d->value[row] = above < 2 ? 3 : above < 5 ? 2 : above < 10 ? 1 : 0;
+    }
+  return d;
+}
+
+/* The gradients of a query of three, pair by pair. */
+static void test_lambdas(void **state) {
+  (void)state;
+  dataset *d = make(4, TASK_RANKING, 0, 1);
+  d->group = mem_array(4, sizeof *d->group);
+  d->group[3] = 1; /* alone: nothing to learn */
+  static const float grade[] = {0, 2, 1, 3}, score[] = {0.5f, 0.1f, -0.2f, 1};
+  memcpy(d->value, grade, sizeof grade);
+  loss l;
+  loss_settings settings = {0};
+  float gh[8];
+  row_set rows = range(0, 4);
+  assert_int_equal(loss_init(&l, &loss_lambdarank, &settings, d, NULL, rows, (row_set){0}, NULL),
+                   GARAM_OK);
+  loss_gradients(&l, gh, score, rows);
+  double place[] = {0, 1, 2}, g[3] = {0}, h[3] = {0}, sum = 0, best = 3 + 1 / log2(3);
+  for (int a = 0; a < 3; a++)
+    for (int b = 0; b < 3; b++) {
+      if (grade[a] <= grade[b]) continue;
+      double s = (double)score[a] - (double)score[b];
+      double change = (exp2((double)grade[a]) - exp2((double)grade[b])) / best *
+                      fabs(1 / log2(2 + place[a]) - 1 / log2(2 + place[b])) / (0.01 + fabs(s));
+      double p = 1 / (1 + exp(s));
+      g[a] -= p * change, g[b] += p * change, sum += 2 * p * change;
+      h[a] += p * (1 - p) * change, h[b] += p * (1 - p) * change;
+    }
+  for (int i = 0; i < 3; i++) {
+    assert_true(fabs((double)gh[2 * i] - g[i] * log2(1 + sum) / sum) < 1e-5);
+    assert_true(fabs((double)gh[2 * i + 1] - h[i] * log2(1 + sum) / sum) < 1e-5);
+  }
+  assert_true(gh[6] == 0 && gh[7] == 0);
+  loss_deinit(&l);
+  drop(rows);
+  dataset_free(d);
+}
+
+static void test_ranking(void **state) {
+  (void)state;
+  dataset *d = graded(3);
+  row_set train = range(0, 40 * QUERY), valid = range(40 * QUERY, QUERIES * QUERY);
+  const char *settings = "rounds=60 leaves=15 learning-rate=0.1 min-rows=10 early-stopping=20";
+  fit_summary summary;
+  thread_set_count(1);
+  learner *a = fit(d, train, valid, settings, &summary);
+  expect_below(summary.best_valid_loss, 0.1, "1 - NDCG@10");
+  assert_true(summary.valid_loss[0] > summary.best_valid_loss);
+  fit_summary_deinit(&summary);
+  thread_set_count(3);
+  learner *b = fit(d, train, valid, settings, NULL);
+  for (size_t i = 0; i < d->n_rows; i++) {
+    float x, y;
+    assert_int_equal(gbdt_ops.predict(a, d->x + i * F, NULL, 1, &x, NULL), GARAM_OK);
+    assert_int_equal(gbdt_ops.predict(b, d->x + i * F, NULL, 1, &y, NULL), GARAM_OK);
+    assert_memory_equal(&x, &y, sizeof x);
+  }
+  gbdt_ops.destroy(a);
+  gbdt_ops.destroy(b);
+  drop(train), drop(valid);
+  dataset_free(d);
+}
+
+/* Trees over scores from outside learn what those leave over. */
+static void test_init(void **state) {
+  (void)state;
+  dataset *d = make(2000, TASK_REGRESSION, 0, 5);
+  row_set train = range(0, 1500), test = range(1500, 2000);
+  d->init = mem_array(d->n_rows, sizeof *d->init);
+  for (size_t i = 0; i < d->n_rows; i++) d->init[i] = 100 + 3 * d->x[i * F + 5];
+  for (size_t i = 0; i < d->n_rows; i++) d->value[i] += d->init[i];
+  learner *l = fit(d, train, (row_set){0}, "rounds=60 leaves=15 min-rows=10", NULL);
+  for (size_t i = 0; i < d->n_rows; i++) d->value[i] -= d->init[i];
+  expect_below(score(l, d, test), 0.3, "squared error of what is left over");
+  gbdt_ops.destroy(l);
+  drop(train), drop(test);
+  dataset_free(d);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_learns),         cmocka_unit_test(test_quantiles),
-      cmocka_unit_test(test_threads),        cmocka_unit_test(test_package),
-      cmocka_unit_test(test_rows_in_leaves), cmocka_unit_test(test_no_memory),
-      cmocka_unit_test(test_resume),         cmocka_unit_test(test_monotone),
-      cmocka_unit_test(test_interactions),   cmocka_unit_test(test_weights),
+      cmocka_unit_test(test_lambdas),   cmocka_unit_test(test_ranking),
+      cmocka_unit_test(test_init),      cmocka_unit_test(test_learns),
+      cmocka_unit_test(test_quantiles), cmocka_unit_test(test_threads),
+      cmocka_unit_test(test_package),   cmocka_unit_test(test_rows_in_leaves),
+      cmocka_unit_test(test_no_memory), cmocka_unit_test(test_resume),
+      cmocka_unit_test(test_monotone),  cmocka_unit_test(test_interactions),
+      cmocka_unit_test(test_weights),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

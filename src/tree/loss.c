@@ -8,14 +8,14 @@
 #include <math.h>
 #include <string.h>
 
-const loss_ops *const loss_registry[] = {
-    &loss_squared,  &loss_huber,   &loss_quantile, &loss_poisson,
-    &loss_logistic, &loss_softmax, &loss_custom,   NULL};
-const char *const loss_names[] = {"auto",     "squared", "huber",  "quantile", "poisson",
-                                  "logistic", "softmax", "custom", NULL};
+const loss_ops *const loss_registry[] = {&loss_squared,    &loss_huber,    &loss_quantile,
+                                         &loss_poisson,    &loss_logistic, &loss_softmax,
+                                         &loss_lambdarank, &loss_custom,   NULL};
+const char *const loss_names[] = {"auto",     "squared", "huber",  "quantile",   "poisson",
+                                  "logistic", "softmax", "custom", "lambdarank", NULL};
 
 garam_status loss_choose(const loss_ops **out, const char *name, task kind, garam_error *err) {
-  static const char *const usual[] = {"softmax", "logistic", "squared", "none"};
+  static const char *const usual[] = {"softmax", "logistic", "squared", "lambdarank"};
   *out = NULL;
   if (strcmp(name, "auto") == 0) name = usual[kind];
   for (size_t i = 0; loss_registry[i] && !*out; i++)
@@ -27,7 +27,8 @@ garam_status loss_choose(const loss_ops **out, const char *name, task kind, gara
 }
 
 garam_status loss_init(loss *l, const loss_ops *ops, const loss_settings *settings,
-                       const dataset *d, const float *weight, garam_error *err) {
+                       const dataset *d, const float *weight, row_set train, row_set valid,
+                       garam_error *err) {
   *l = (loss){.ops = ops, .settings = *settings, .d = d, .weight = weight};
   l->n_outputs = d->task == TASK_CLASSIFICATION ? (size_t)d->n_classes : 1;
   if (ops == &loss_custom && !settings->custom)
@@ -37,10 +38,11 @@ garam_status loss_init(loss *l, const loss_ops *ops, const loss_settings *settin
   l->room_size = 3 * l->n_outputs * LOSS_TILE;
   l->room = mem_array(threads * l->room_size, sizeof *l->room);
   if (!l->room) return fail_memory(err, threads * l->room_size * sizeof *l->room);
-  return GARAM_OK;
+  return ops->prepare ? ops->prepare(l, train, valid, err) : GARAM_OK;
 }
 
 void loss_deinit(loss *l) {
+  if (l->ops && l->ops->deinit) l->ops->deinit(l);
   mem_free(l->room);
   *l = (loss){0};
 }
@@ -53,7 +55,7 @@ static void fill_tile(const loss *l, loss_tile *t, const float *score, const uin
   t->rows = rows;
   t->n = n;
   for (size_t i = 0; i < n; i++) {
-    t->target[i] = d->task == TASK_REGRESSION ? d->value[rows[i]] : (float)d->y[rows[i]];
+    t->target[i] = d->y ? (float)d->y[rows[i]] : d->value[rows[i]];
     t->weight[i] = l->weight ? l->weight[rows[i]] : 1;
   }
   for (size_t k = 0; k < l->n_outputs; k++) {
@@ -135,12 +137,17 @@ static size_t walk_rows(walk *w) {
 }
 
 void loss_gradients(const loss *l, float *gh, const float *score, row_set rows) {
+  if (l->ops->all_gradients) {
+    l->ops->all_gradients(l, gh, score, rows);
+    return;
+  }
   walk w = {.l = l, .gh = gh, .score = score, .rows = rows};
   walk_rows(&w);
 }
 
 double loss_mean(const loss *l, const float *score, row_set rows, double *accuracy) {
   *accuracy = NAN;
+  if (l->ops->all_losses) return l->ops->all_losses(l, score, rows);
   walk w = {.l = l, .score = score, .rows = rows};
   size_t n = walk_rows(&w);
   double sum = 0, weight = 0, hits = 0, count = 0;

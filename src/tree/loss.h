@@ -32,6 +32,7 @@ typedef struct loss {
   size_t n_outputs;
   float *room; /* tiles of each thread */
   size_t room_size;
+  void *state; /* of a loss with prepare */
 } loss;
 
 /* A tile: rows of the dataset, their targets, weights, and scores (K, LOSS_TILE). */
@@ -52,6 +53,12 @@ struct loss_ops {
   /* gradient and hessian of every row of the tile, with its weight. */
   void (*gradients)(const loss *l, loss_tile *t);
   void (*losses)(const loss *l, loss_tile *t);
+  /* Losses of whole sets of rows, not of each: in the place of the two above. `prepare` sees both
+   * sets; the others are given one of them. gh as in loss_gradients. */
+  garam_status (*prepare)(loss *l, row_set train, row_set valid, garam_error *err);
+  void (*deinit)(loss *l);
+  void (*all_gradients)(const loss *l, float *gh, const float *score, row_set rows);
+  double (*all_losses)(const loss *l, const float *score, row_set rows);
   /* A quantile of the residuals that leaves are set to after a tree has grown; NULL: Newton's. */
   double (*renewal)(const loss *l);
 };
@@ -59,13 +66,15 @@ struct loss_ops {
 extern const loss_ops *const loss_registry[]; /* NULL at the end */
 extern const char *const loss_names[];        /* "auto" first, NULL at the end */
 extern const loss_ops loss_squared, loss_huber, loss_quantile, loss_poisson, loss_logistic,
-    loss_softmax, loss_custom;
+    loss_softmax, loss_lambdarank, loss_custom;
 
 /* The loss by its name, or the usual one of the task for "auto". */
 garam_status loss_choose(const loss_ops **out, const char *name, task kind, garam_error *err);
 
+/* Gradients are asked of `train` only, losses of either set; both outlive the loss. */
 garam_status loss_init(loss *l, const loss_ops *ops, const loss_settings *settings,
-                       const dataset *d, const float *weight, garam_error *err);
+                       const dataset *d, const float *weight, row_set train, row_set valid,
+                       garam_error *err);
 void loss_deinit(loss *l);
 
 /* gh (K, 2 n_rows) of the rows, output by output. */

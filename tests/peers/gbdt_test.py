@@ -11,7 +11,7 @@ import lightgbm as lgb
 import numpy as np
 import xgboost as xgb
 from sklearn.datasets import load_breast_cancer, load_digits
-from sklearn.metrics import log_loss, roc_auc_score
+from sklearn.metrics import log_loss, ndcg_score, roc_auc_score
 from sklearn.model_selection import train_test_split
 
 from common import check, garam, garam_json, path
@@ -27,12 +27,12 @@ def table(name, x, y):
     return path(name)
 
 
-def fit(data, test, task, target, *options):
+def fit(data, test, task, target, *options, test_options=()):
     scores = []
     for seed in range(1, SEEDS + 1):
         garam("train", data, "--model", "gbdt", "--task", task, "--target", target, "--train-share", 1, "--valid-share", 0,
               "--rounds", 100, "--seed", seed, "--out", path("m.safetensors"), "--quiet", *options)
-        scores.append(garam_json("evaluate", path("m.safetensors"), test))
+        scores.append(garam_json("evaluate", path("m.safetensors"), test, *test_options))
     return scores
 
 
@@ -53,6 +53,40 @@ for name, data, most in (("breast cancer", load_breast_cancer(), 0.14), ("digits
     theirs["XGBoost"] = log_loss(test_y, peer.predict_proba(test_x))
     mean(f"{name}: log loss", ours, theirs, 0.02)
     check(np.mean(ours) < most, f"{name}: log loss is under {most}")
+
+
+def queries(name, seed, n):
+    """Made-up queries: grades by place within each, by a function of five of twelve features, and noise."""
+    rng = np.random.default_rng(seed)
+    sizes = rng.integers(5, 40, n)
+    x = rng.normal(size=(sizes.sum(), 12))
+    z = x[:, 0] + 0.7 * x[:, 1] * x[:, 2] + 0.5 * np.sin(2 * x[:, 3]) + 0.7 * rng.normal(size=len(x))
+    grade = np.empty(len(x))
+    for end, size in zip(np.cumsum(sizes), sizes):
+        place = np.argsort(np.argsort(-z[end - size:end])) / size
+        grade[end - size:end] = np.select([place < 0.06, place < 0.15, place < 0.3, place < 0.5], [4, 3, 2, 1], 0)
+    np.savetxt(path(name + ".query"), sizes, fmt="%d")
+    return table(name, x, grade), x, grade, sizes
+
+
+def ndcg(score, grade, sizes, k):
+    ends = np.cumsum(sizes)
+    return np.mean([ndcg_score([2 ** grade[e - s:e] - 1], [score[e - s:e]], k=k) for e, s in zip(ends, sizes)])
+
+
+data, x, y, sizes = queries("rank.csv", 1, 600)
+test, test_x, test_y, test_sizes = queries("rank_test.csv", 2, 400)
+params = dict(objective="lambdarank", num_leaves=15, learning_rate=0.05, min_data_in_leaf=20, verbosity=-1, num_threads=1)
+score = lgb.train(params, lgb.Dataset(x, y, group=sizes), 100).predict(test_x)
+garam("train", data, "--model", "gbdt", "--task", "ranking", "--target", "y", "--group", path("rank.csv.query"),
+      "--train-share", 1, "--valid-share", 0, "--rounds", 100, "--leaves", 15, "--learning-rate", 0.05, "--out",
+      path("r.safetensors"), "--quiet")
+ours = garam_json("evaluate", path("r.safetensors"), test, "--group", path("rank_test.csv.query"))
+for k in (1, 3, 5, 10):
+    mean(f"ranking: 1 - NDCG@{k}", [1 - ours[f"ndcg_at_{k}"]], {"LightGBM": 1 - ndcg(score, test_y, test_sizes, k)}, 0.012)
+garam("predict", path("r.safetensors"), test, "--out", path("r.csv"), "--quiet")
+said = np.genfromtxt(path("r.csv"), delimiter=",", names=True)["value"]
+check(abs(ndcg(said, test_y, test_sizes, 5) - ours["ndcg_at_5"]) < 1e-6, "NDCG@5 is scikit-learn's of the same scores")
 
 if not os.path.isdir(DATA):
     print(f"{DATA} is not there: LightGBM's examples are skipped")
@@ -90,3 +124,15 @@ for seed in range(1, SEEDS + 1):
 ours = fit(f"{at}.train.gz", f"{at}.test.gz", "regression", 0, "--leaves", 31, "--learning-rate", 0.05, "--min-rows", 100,
            "--feature-fraction", 0.9, *flags)
 mean("regression example: squared error", [s["mse"] for s in ours], {"LightGBM": np.mean(peers)}, 0.002)
+
+init, test_init = (np.loadtxt(gzip.open(f"{at}.{part}.init.gz")) for part in ("train", "test"))
+peers = []
+for seed in range(1, SEEDS + 1):
+    params = dict(shared, objective="regression", num_leaves=31, learning_rate=0.05, min_data_in_leaf=100,
+                  feature_fraction=0.9, seed=seed)
+    model = lgb.train(params, lgb.Dataset(x, y, init_score=init, params=params), 100)
+    peers.append(np.mean((model.predict(test_x) + test_init - test_y) ** 2))
+ours = fit(f"{at}.train.gz", f"{at}.test.gz", "regression", 0, "--init-score", f"{at}.train.init.gz", "--leaves", 31,
+           "--learning-rate", 0.05, "--min-rows", 100, "--feature-fraction", 0.9, *flags,
+           test_options=("--init-score", f"{at}.test.init.gz"))
+mean("regression example with its init scores: squared error", [s["mse"] for s in ours], {"LightGBM": np.mean(peers)}, 0.002)

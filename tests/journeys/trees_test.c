@@ -1,0 +1,166 @@
+/* Journeys of trees: a ranking from its queries to NDCG; scores to start from and weights from
+ * files; out to LightGBM's text and back; what explains a model. */
+#include "tests/journeys/journey.h"
+
+#include <math.h>
+
+enum { QUERIES = 80, LONGEST = 12, FEATURES = 3 };
+
+/* Grades by x0 - x1, queries of 6 to 12 rows, in a column and as sizes; no luck in it. */
+static int setup(void **state) {
+  journey_setup(state);
+  journey *j = *state;
+  char *data = calloc(1, 1 << 17), *at = data, sizes[QUERIES * 4] = "", numbers[16000] = "";
+  uint32_t seed = 12345;
+  at += sprintf(at, "grade,query,x0,x1,x2\n");
+  for (int q = 0; q < QUERIES; q++) {
+    int n = 6 + q * 7 % 7;
+    sprintf(sizes + strlen(sizes), "%d\n", n);
+    for (int i = 0; i < n; i++) {
+      double x[FEATURES];
+      for (int k = 0; k < FEATURES; k++)
+        x[k] = (double)((seed = seed * 1664525 + 1013904223) >> 16) / 65536;
+      double z = x[0] - x[1];
+      at += sprintf(at, "%d,q%d,%.4f,%.4f,%.4f\n",
+                    z > 0.4    ? 3
+                    : z > 0.1  ? 2
+                    : z > -0.3 ? 1
+                               : 0,
+                    q, x[0], x[1], x[2]);
+      sprintf(numbers + strlen(numbers), "%d\n", 1 + i % 3);
+    }
+  }
+  journey_write(j, "rank.csv", data, (size_t)(at - data));
+  journey_write(j, "rank.query", sizes, strlen(sizes));
+  journey_write(j, "rank.numbers", numbers, strlen(numbers));
+  char *plain = calloc(1, 1 << 17), *to = plain; /* without the query */
+  for (const char *from = data; *from;) {
+    const char *comma = strchr(from, ','), *second = strchr(comma + 1, ','),
+               *end = strchr(from, '\n');
+    to += sprintf(to, "%.*s%.*s", (int)(comma - from), from, (int)(end + 1 - second), second);
+    from = end + 1;
+  }
+  journey_write(j, "plain.csv", plain, (size_t)(to - plain));
+  free(plain);
+  free(data);
+  return 0;
+}
+
+static double number_of(journey *j, const char *args, const char *key) {
+  journey_ok(j, args);
+  json_t *o = journey_json(j);
+  const json_t *value = json_object_get(o, key);
+  if (!json_is_number(value)) fail_msg("garam %s: no number \"%s\"", args, key);
+  double v = json_number_value(value);
+  json_decref(o);
+  return v;
+}
+
+static void test_ranking(void **state) {
+  journey *j = *state;
+  journey_ok(j,
+             "train rank.csv --model gbdt --task ranking --target grade --group query --min-rows 5 "
+             "--rounds 60 --out a.safetensors --quiet");
+  double ndcg = number_of(j, "evaluate a.safetensors rank.csv --json", "ndcg");
+  assert_true(ndcg > 0.95 && ndcg <= 1);
+  json_t *o = journey_json(j), *random = json_object_get(json_object_get(o, "baselines"), "random");
+  assert_true(json_number_value(json_object_get(random, "ndcg")) < 0.9);
+  assert_true(json_number_value(json_object_get(o, "ndcg_at_1")) > 0.9);
+  assert_true(json_integer_value(json_object_get(o, "queries")) < QUERIES / 3);
+  json_decref(o);
+  journey_ok(j, "evaluate a.safetensors rank.csv --report r.html");
+  assert_non_null(strstr(j->out, "ndcg"));
+  journey_ok(j, "predict a.safetensors rank.csv --out p.csv --quiet");
+  /* Sizes in a file: the column is a feature then, unless it is left out of the file. */
+  journey_ok(
+      j,
+      "train rank.csv --model gbdt --task ranking --target grade --group rank.query --min-rows 5 "
+      "--rounds 60 --out b.safetensors --quiet");
+  assert_true(number_of(j, "evaluate b.safetensors rank.csv --json", "ndcg") > 0.95);
+  assert_true(number_of(j, "evaluate b.safetensors rank.csv --group rank.query --all-rows --json",
+                        "queries") == QUERIES);
+  static const char *const wrong[][2] = {
+      {"train rank.csv --model gbdt --task ranking --target grade", "--group"},
+      {"train rank.csv --model linear --task ranking --target grade --group query", "linear"},
+      {"train rank.csv --model gbdt --task ranking --target x0 --group query", "grades"},
+      {"train rank.csv --model gbdt --task ranking --target grade --group rank.numbers", "rows"},
+      {"train rank.csv --model gbdt --task regression --target grade --group query",
+       "--task ranking"},
+  };
+  for (size_t i = 0; i < COUNT_OF(wrong); i++) {
+    journey_run(j, wrong[i][0]);
+    assert_int_not_equal(j->code, 0);
+    if (!strstr(j->err, wrong[i][1])) fail_msg("%s: %s", wrong[i][0], j->err);
+  }
+}
+
+static void test_files_beside_the_rows(void **state) {
+  journey *j = *state;
+  journey_ok(j, "train rank.csv --model gbdt --task regression --target grade --train-share 1 "
+                "--valid-share 0 --rounds 20 --min-rows 5 --out plain.safetensors --quiet");
+  journey_ok(j, "train rank.csv --model gbdt --task regression --target grade --train-share 1 "
+                "--valid-share 0 --rounds 20 --min-rows 5 --init-score rank.numbers --out "
+                "init.safetensors --quiet");
+  double plain = number_of(j, "evaluate plain.safetensors rank.csv --all-rows --json", "mse");
+  double weighed = number_of(
+      j, "evaluate plain.safetensors rank.csv --all-rows --weights rank.numbers --json", "mse");
+  assert_true(plain != weighed && fabs(plain - weighed) < 0.2);
+  double started = number_of(j, "evaluate init.safetensors rank.csv --all-rows --json", "mse");
+  double said = number_of(
+      j, "evaluate init.safetensors rank.csv --all-rows --init-score rank.numbers --json", "mse");
+  assert_true(started == said && started < 2);
+  journey_run(j, "evaluate plain.safetensors rank.csv --all-rows --init-score rank.numbers");
+  assert_int_not_equal(j->code, 0);
+  journey_run(j, "evaluate plain.safetensors rank.csv --all-rows --weights rank.query");
+  assert_int_not_equal(j->code, 0);
+  assert_non_null(strstr(j->err, "weights for"));
+  journey_run(
+      j,
+      "train rank.csv --model linear --task regression --target grade --init-score rank.numbers");
+  assert_int_not_equal(j->code, 0);
+}
+
+static void test_out_and_back(void **state) {
+  journey *j = *state;
+  journey_ok(
+      j, "train plain.csv --model gbdt --task regression --target grade --rounds 20 --min-rows 5 "
+         "--out m.safetensors --quiet");
+  journey_ok(j, "export m.safetensors --format lightgbm --out m.txt --json");
+  journey_ok(j, "export m.safetensors --format onnx --out m.onnx --json");
+  assert_true(journey_has(j, "m.onnx"));
+  journey_ok(j, "import m.txt --target grade --out back.safetensors --quiet");
+  double a = number_of(j, "evaluate m.safetensors plain.csv --all-rows --json", "mse");
+  double b = number_of(j, "evaluate back.safetensors plain.csv --all-rows --json", "mse");
+  assert_true(fabs(a - b) < 1e-9);
+  journey_write(j, "bad.txt", "tree\nversion=v4\nnum_class=1\n", 28);
+  journey_run(j, "import bad.txt --out bad.safetensors");
+  assert_int_not_equal(j->code, 0);
+  assert_false(journey_has(j, "bad.safetensors"));
+}
+
+static void test_explain(void **state) {
+  journey *j = *state;
+  journey_ok(
+      j, "train rank.csv --model gbdt --task regression --target grade --rounds 20 --min-rows 5 "
+         "--out e.safetensors --quiet");
+  journey_ok(j, "explain e.safetensors rank.csv --out shap.csv --json");
+  json_t *o = journey_json(j), *list = json_object_get(o, "importance");
+  assert_true(journey_has(j, "shap.csv"));
+  assert_true(json_array_size(list) >= FEATURES);
+  const char *first = json_string_value(json_object_get(json_array_get(list, 0), "feature"));
+  assert_true(strcmp(first, "x0") == 0 || strcmp(first, "x1") == 0);
+  assert_true(json_number_value(json_object_get(json_array_get(list, 0), "gain")) > 0);
+  json_decref(o);
+  journey_ok(j, "explain e.safetensors");
+  assert_non_null(strstr(j->out, "x0"));
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test_setup_teardown(test_ranking, setup, journey_teardown),
+      cmocka_unit_test_setup_teardown(test_files_beside_the_rows, setup, journey_teardown),
+      cmocka_unit_test_setup_teardown(test_out_and_back, setup, journey_teardown),
+      cmocka_unit_test_setup_teardown(test_explain, setup, journey_teardown),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
