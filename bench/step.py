@@ -4,10 +4,13 @@
     python bench/step.py --quick                few pairs, and no windows of 1000
     python bench/step.py --rows 't64*' mlp      the rows with these names
     python bench/step.py --list
+    python bench/step.py --rows t64-dropout0-fp32 --out rows.json       adds the row to the file, or replaces it there
+    python bench/step.py --table rows.json                              the table of all rows measured so far
 
 Every pair times a few steps of garam, then of PyTorch, and gives the ratio of the two medians, so that a machine's moods
 meet both. PyTorch runs the same architecture with its best settings: fused AdamW, scaled_dot_product_attention, eager and
-torch.compile (the faster of the two counts), bf16 by autocast, all threads. Its process stays up between pairs and sleeps
+torch.compile (the faster of the two counts; the compiler has --compile-seconds, and what was left out is in the JSON),
+bf16 by autocast, all threads. A bf16 row has a ratio against PyTorch's fp32 too, which may be its faster one. Its process stays up between pairs and sleeps
 while garam runs. Memory: the peak of the whole process of garam, against what PyTorch's took beyond its imports. Run it
 with the peers' interpreter: build/peers/bin/python (made by ./test --peers).
 """
@@ -28,9 +31,11 @@ BASE = dict(d_model=512, heads=8, layers=6, d_ff=2048, batch=32)
 SMALL = dict(d_model=64, heads=4, layers=2, d_ff=256, seq=64, batch=64, norm="pre", pooling="last")
 
 
-def row(model, precision="fp32", steps=3, modes=("eager", "compile"), **shape):
-    """precision is garam's and PyTorch's; `steps` are those of half a pair; modes those of PyTorch that are tried."""
-    return dict(model=model, precision=precision, steps=steps, modes=modes, shape=shape)
+def row(model, precision="fp32", steps=3, modes=("eager", "compile"), seconds=60, **shape):
+    """precision is garam's and PyTorch's; `steps` are those of half a pair; modes those of PyTorch that are tried, and
+    seconds about what the row takes in all."""
+    modes = list(modes) + (["eager-fp32"] if precision == "bf16" else [])
+    return dict(model=model, precision=precision, steps=steps, modes=modes, seconds=seconds, shape=shape)
 
 
 def all_rows():
@@ -38,9 +43,10 @@ def all_rows():
     for seq in (64, 256, 1000):
         for dropout in (0, 0.1):
             for precision in ("fp32", "bf16"):
-                steps, modes = {64: (3, ("eager", "compile")), 256: (1, ("eager",)), 1000: (1, ("eager",))}[seq]
+                steps, modes, seconds = {64: (1, ("eager", "compile"), 60), 256: (1, ("eager",), 120),
+                                         1000: (1, ("eager",), 145)}[seq]
                 name = f"t{seq}-dropout{dropout:g}-{precision}"
-                rows[name] = row("transformer", precision, steps, modes, seq=seq, dropout=dropout, **BASE)
+                rows[name] = row("transformer", precision, steps, modes, seconds, seq=seq, dropout=dropout, **BASE)
     for precision in ("fp32", "bf16"):
         rows[f"small-{precision}"] = row("transformer", precision, 10, dropout=0.1, **SMALL)
         rows[f"gpt-{precision}"] = row("gpt", precision, 1, seq=256, dropout=0.1, **{**BASE, "batch": 8})
@@ -109,7 +115,8 @@ def worker(mode, wanted, threads, limit):
     baseline = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     if limit:  # beyond it an allocation fails, and the row says so, before the machine suffers
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
-    step = torch_step(wanted["model"], wanted["shape"], mode == "compile", wanted["precision"])
+    precision = "fp32" if mode.endswith("-fp32") else wanted["precision"]
+    step = torch_step(wanted["model"], wanted["shape"], mode == "compile", precision)
     for line in sys.stdin:
         seconds = []
         for _ in range(int(line)):
@@ -127,6 +134,7 @@ class Peer:
                    "--threads", str(a.threads), "--peer-memory", str(a.peer_memory)]
         environment = dict(os.environ, OMP_NUM_THREADS=str(a.threads), OMP_WAIT_POLICY="PASSIVE")
         self.mode = mode
+        self.other = mode.endswith("-fp32") and wanted["precision"] != "fp32"  # not what the row is about
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                                         stderr=subprocess.DEVNULL, env=environment)
 
@@ -149,11 +157,14 @@ class Peer:
 # ---- garam ----
 
 
-def garam(a, *arguments):
-    result = subprocess.run([a.garam, "bench", *map(str, arguments), "--json", "--quiet", "--threads", str(a.threads)],
-                            capture_output=True, text=True)
+def garam(a, *arguments, patience=150):
+    command = ["bench", *map(str, arguments), "--json", "--quiet", "--threads", str(a.threads)]
+    try:
+        result = subprocess.run([a.garam, *command], capture_output=True, text=True, timeout=patience)
+    except subprocess.TimeoutExpired:
+        sys.exit(f"garam {' '.join(command)}: not done in {patience} s")
     if result.returncode != 0:
-        sys.exit(f"garam bench {' '.join(map(str, arguments))}: {result.stderr}")
+        sys.exit(f"garam {' '.join(command)}: {result.stderr}")
     return json.loads(result.stdout)
 
 
@@ -173,65 +184,93 @@ def ours(a, wanted, warm):
 # ---- pairs ----
 
 
+def is_long(wanted):
+    return wanted["shape"].get("seq", 1) >= 1000
+
+
+def pair_of(wanted, peers, g, answers):
+    same = [answers[p.mode] for p in peers if p.mode in answers and not p.other]
+    other = [answers[p.mode] for p in peers if p.mode in answers and p.other]
+    pair = {"garam": g, "peers": answers}
+    if same:
+        pair["ratio"] = min(r["seconds"] for r in same) / g["seconds"]
+        pair["memory_ratio"] = min(r["over_import"] for r in same) / g["peak_bytes"]
+    if other:
+        pair["ratio_fp32"] = min(r["seconds"] for r in other) / g["seconds"]
+    return pair
+
+
 def pairs_of(name, wanted, a):
-    began = time.monotonic()
-    long = wanted["shape"].get("seq", 1) >= 1000
+    """The pairs, and why a mode of PyTorch was left out."""
+    began, limit = time.monotonic(), a.seconds or wanted["seconds"]
     fast = wanted["steps"] >= 100
+    left_out, peers, rows = {}, [], []
+    n_pairs = 1 if is_long(wanted) else min(a.pairs, 2) if a.quick else a.pairs
 
     def left():
-        return a.seconds - (time.monotonic() - began)
+        return limit - (time.monotonic() - began)
 
-    peers, n_pairs = [], 1 if long else min(a.pairs, 2) if a.quick else a.pairs
+    def leave(peer, why):
+        left_out[peer.mode] = why
+        print(f"{name}: PyTorch {peer.mode} is left out: {why}", file=sys.stderr)
+        if peer in peers:
+            peers.remove(peer)
+        peer.close()
+
     for mode in wanted["modes"]:
         peer = Peer(mode, wanted, a)
         # The first steps compile and warm up; a window of 1000 has no time for any.
-        if not long and peer.steps(30 if fast else 1, 0.45 * left()) is None:
-            print(f"{name}: PyTorch {mode} failed, or took too long; left out", file=sys.stderr)
-            peer.close()
+        patience = min(a.compile_seconds, 0.6 * left()) if mode == "compile" else max(left() / 2, 20)
+        if not is_long(wanted) and peer.steps(30 if fast else 1, patience) is None:
+            leave(peer, f"failed, or was not ready in {patience:.0f} s")
         else:
             peers.append(peer)
-    rows = []
-    while peers and len(rows) < n_pairs and (not rows or left() > 1.3 * (time.monotonic() - began) / (len(rows) + 1)):
+    first = time.monotonic()
+    while peers and len(rows) < n_pairs and (not rows or left() > (time.monotonic() - first) / len(rows)):
         g = ours(a, wanted, 30 if fast else 1)
         answers = {}
         for peer in list(peers):
-            r = peer.steps(wanted["steps"], max(left(), 1))
+            # The first pair is worth waiting for; a process that died answers at once.
+            r = peer.steps(wanted["steps"], max(left(), 15))
             if r is None:
-                print(f"{name}: PyTorch {peer.mode} failed, or took too long; left out", file=sys.stderr)
-                peers.remove(peer)
-                peer.close()
+                leave(peer, "failed, or took too long")
                 continue
             answers[peer.mode] = {"seconds": statistics.median(r["seconds"]), "peak_bytes": r["peak_bytes"],
                                   "over_import": r["over_import"]}
         if not answers:
             break
-        best = min(answers.values(), key=lambda r: r["seconds"])
-        rows.append({"garam": g, "peers": answers, "ratio": best["seconds"] / g["seconds"],
-                     "memory_ratio": min(r["over_import"] for r in answers.values()) / g["peak_bytes"]})
-        # A compiler that only slows things down is not asked again.
-        for peer in list(peers):
-            if len(peers) > 1 and answers[peer.mode]["seconds"] > 1.3 * best["seconds"]:
-                peers.remove(peer)
-                peer.close()
+        rows.append(pair_of(wanted, peers, g, answers))
+        # Of eager and compiled, what only slows things down is not asked again.
+        same = {p.mode: answers[p.mode]["seconds"] for p in peers if not p.other}
+        for peer in [p for p in peers if not p.other and answers[p.mode]["seconds"] > 1.3 * min(same.values())]:
+            leave(peer, f"slower: {answers[peer.mode]['seconds']:.4g} s a step")
     for peer in peers:
         peer.close()
-    return rows
+    return rows, left_out
 
 
-def summary_of(name, wanted, rows, peak):
+def spread_of(rows, key):
+    values = [r[key] for r in rows if key in r]
+    return {"min": min(values), "median": statistics.median(values), "max": max(values)} if values else None
+
+
+def summary_of(name, wanted, rows, left_out, peak):
+    summary = {"row": name, **wanted, "left_out": left_out, "pairs": rows}
     if not rows:
-        return {"row": name, **wanted, "pairs": []}
-    ratios = sorted(r["ratio"] for r in rows)
+        return summary
     last = rows[-1]["garam"]
-    best = [min(p["seconds"] for p in r["peers"].values()) for r in rows]
+    memory = spread_of(rows, "memory_ratio")
+    other = {m for m in wanted["modes"] if m.endswith("-fp32")}
+    best = [min((p["seconds"] for m, p in r["peers"].items() if m not in other), default=None) for r in rows]
+    best = [b for b in best if b is not None]
     return {
-        "row": name, **wanted, "pairs": rows,
+        **summary,
         "garam_seconds": statistics.median(r["garam"]["seconds"] for r in rows),
-        "peer_seconds": statistics.median(best),
-        "ratio": {"min": ratios[0], "median": statistics.median(ratios), "max": ratios[-1]},
+        "peer_seconds": statistics.median(best) if best else None,
+        "ratio": spread_of(rows, "ratio"),
+        "ratio_fp32": spread_of(rows, "ratio_fp32"),
         "garam_peak_bytes": max(r["garam"]["peak_bytes"] for r in rows),
-        "peer_over_import": min(p["over_import"] for r in rows for p in r["peers"].values()),
-        "memory_ratio": statistics.median(r["memory_ratio"] for r in rows),
+        "memory_ratio": memory["median"] if memory else None,
         "flops_per_second": last.get("flops_per_second"),
         "share_of_peak": last["flops_per_second"] / peak if "flops_per_second" in last else None,
     }
@@ -241,14 +280,38 @@ def shown(seconds):
     return f"{seconds:.2f} s" if seconds >= 1 else f"{1e3 * seconds:.1f} ms" if seconds >= 1e-3 else f"{1e6 * seconds:.0f} us"
 
 
+def spread(r):
+    if not r:
+        return "-"
+    return f"{r['median']:.2f}" + (f" ({r['min']:.2f} to {r['max']:.2f})" if r["max"] > r["min"] else "")
+
+
 def line_of(s):
     if not s["pairs"]:
-        return f"| {s['row']} | - | - | PyTorch did not run | | | |"
-    r = s["ratio"]
-    spread = f" ({r['min']:.2f} to {r['max']:.2f})" if len(s["pairs"]) > 1 else ""
+        return f"| {s['row']} | - | - | PyTorch did not run | | | | |"
     share = f"{100 * s['share_of_peak']:.0f} %" if s["share_of_peak"] else "-"
-    return (f"| {s['row']} | {shown(s['garam_seconds'])} | {shown(s['peer_seconds'])} | {r['median']:.2f}{spread} "
-            f"| {s['garam_peak_bytes'] / 1e6:.0f} MB | {s['memory_ratio']:.1f} | {share} |")
+    peer = shown(s["peer_seconds"]) if s["peer_seconds"] else "-"
+    memory = f"{s['memory_ratio']:.1f}" if s["memory_ratio"] else "-"
+    against = s["ratio"] if s["precision"] == "fp32" else s["ratio_fp32"]
+    return (f"| {s['row']} | {shown(s['garam_seconds'])} | {peer} | {spread(s['ratio'])} | {spread(against)} "
+            f"| {s['garam_peak_bytes'] / 1e6:.0f} MB | {memory} | {share} |")
+
+
+def heading(machine, threads):
+    return (f"This machine: {machine['flops_per_second'] / 1e9:.0f} GFLOP/s in fp32 products, "
+            f"{machine['bytes_per_second'] / 1e9:.0f} GB/s of memory, {threads} threads, {machine['isa']}\n\n"
+            "| step | garam | PyTorch | PyTorch / garam, median of pairs (min to max) | PyTorch's fp32 / garam "
+            "| garam's peak memory | PyTorch / garam, memory | of the fp32 peak |\n|---|---|---|---|---|---|---|---|")
+
+
+def keep(path, machine, threads, summary):
+    """The row joins those of earlier calls in the file, in the order of --list."""
+    old = json.load(open(path))["rows"] if os.path.exists(path) else []
+    by_name = {r["row"]: r for r in old} | {summary["row"]: summary}
+    rows = [by_name[n] for n in all_rows() if n in by_name]
+    with open(path + ".new", "w") as f:
+        f.write(json.dumps({"machine": machine, "threads": threads, "rows": rows}, indent=1) + "\n")
+    os.replace(path + ".new", path)
 
 
 def main():
@@ -259,16 +322,25 @@ def main():
     p.add_argument("--list", action="store_true")
     p.add_argument("--quick", action="store_true", help="two pairs a row, and no windows of 1000")
     p.add_argument("--pairs", type=int, default=5)
-    p.add_argument("--seconds", type=float, default=140, help="a row takes at most about this long")
-    p.add_argument("--memory", default="700M", help="garam's --memory for windows of 1000")
+    p.add_argument("--seconds", type=float, help="a row takes at most about this long (60; windows of 256: 120, "
+                                                 "of 1000: 145)")
+    p.add_argument("--compile-seconds", type=float, default=45, help="for torch.compile's first step, else it is left out")
+    p.add_argument("--memory", default="660M", help="garam's --memory for windows of 1000 [660M: 692 million bytes]")
     p.add_argument("--peer-memory", type=int, default=20 << 30, help="bytes that PyTorch may allocate; 0: any")
     p.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     p.add_argument("--json", metavar="FILE", help="everything measured, '-' for standard output instead of the table")
+    p.add_argument("--out", metavar="FILE", help="adds each row to this file of JSON as soon as it is measured")
+    p.add_argument("--table", metavar="FILE", help="prints the table of such a file, and measures nothing")
     p.add_argument("--worker", help=argparse.SUPPRESS)
     p.add_argument("--row", type=json.loads, help=argparse.SUPPRESS)
     a = p.parse_args()
     if a.worker:
         return worker(a.worker, a.row, a.threads, a.peer_memory)
+    if a.table:
+        with open(a.table) as f:
+            kept = json.load(f)
+        print(heading(kept["machine"], kept["threads"]), *map(line_of, kept["rows"]), sep="\n")
+        return 0
     chosen = [n for n in rows if any(fnmatch.fnmatchcase(n, w) for w in a.rows)]
     if a.quick:
         chosen = [n for n in chosen if not n.startswith("t1000")]
@@ -278,14 +350,13 @@ def main():
     machine = garam(a, "machine")
     peak = machine["flops_per_second"]
     out = sys.stderr if a.json == "-" else sys.stdout
-    print(f"This machine: {peak / 1e9:.0f} GFLOP/s in fp32 products, {machine['bytes_per_second'] / 1e9:.0f} GB/s of "
-          f"memory, {a.threads} threads, {machine['isa']}\n", file=out)
-    print("| step | garam | PyTorch | PyTorch / garam, median of pairs (min to max) | garam's peak memory "
-          "| PyTorch / garam, memory | of the fp32 peak |\n|---|---|---|---|---|---|---|", file=out, flush=True)
+    print(heading(machine, a.threads), file=out, flush=True)
     done = []
     for name in chosen:
-        s = summary_of(name, rows[name], pairs_of(name, rows[name], a), peak)
+        s = summary_of(name, rows[name], *pairs_of(name, rows[name], a), peak)
         done.append(s)
+        if a.out:
+            keep(a.out, machine, a.threads, s)
         print(line_of(s), file=out, flush=True)
     if a.json:
         text = json.dumps({"machine": machine, "threads": a.threads, "rows": done}, indent=1)

@@ -11,6 +11,7 @@ enum {
   MAX_STEPS = 4096, /* of windows in a micro-batch that nobody asked to be larger: products are at
                        their full speed there, and what is between them stays near */
   FEW_STEPS = 1024, /* below this, making values again costs less than smaller products */
+  MARGIN = 1 << 20, /* bytes of stacks and code that a run touches first */
   WASTE = 20, /* one in so many windows may be padding, to make the last part like the others */
 };
 
@@ -64,7 +65,7 @@ static garam_status measure(update *u, garam_error *err) {
 
 static bool fits(const update *u) {
   const int64_t limit = u->config.train->memory;
-  return limit == 0 || u->memory.total <= (size_t)limit;
+  return limit == 0 || u->memory.total + MARGIN <= (size_t)limit;
 }
 
 /* From large to small, first without making values again, down to a size where that is cheaper. */
