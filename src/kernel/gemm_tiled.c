@@ -40,11 +40,16 @@ void tiled_prepare(tiled_product *p, const gemm_shape *s, const gemm_kernels *g)
   p->apart = s->batch == 1 && p->n_blocks > 1 && down * over <= 64 && down * over < p->n_blocks * 8;
   p->panels = least(down, g->panels);
   p->in_place = !g->scaled && s->m <= g->rows && s->format_b == GEMM_REAL && !s->transpose_b;
+  /* Where several tasks would pack the same strips of B, they are packed once, before all of
+   * them; the tasks then take rows, and pack those of A, transposed ones too, once. */
+  p->ahead = s->batch == 1 && s->format_b != GEMM_PACKED && !p->in_place && !p->apart &&
+             down > 8 && operations(s) > 32.0 * WORTH_A_THREAD;
+  if (p->ahead) p->ahead_bytes = round_up(tiled_pack_bytes(p), 64);
   size_t depth = round_up((size_t)least(s->k, g->depth), (size_t)g->block);
   p->a_bytes =
       round_up((size_t)p->panels * (size_t)g->rows * (depth * g->a_size + sizeof(float)), 64);
   p->tile_bytes = round_up((size_t)p->panels * (size_t)(g->rows * g->cols) * sizeof(float), 64);
-  p->b_bytes = s->format_b == GEMM_PACKED
+  p->b_bytes = s->format_b == GEMM_PACKED || p->ahead
                    ? 0
                    : round_up((size_t)g->cols * (depth * g->b_size + sizeof(float)), 64);
   p->lane_bytes = p->a_bytes + p->tile_bytes + p->b_bytes;
@@ -57,7 +62,7 @@ void tiled_prepare(tiled_product *p, const gemm_shape *s, const gemm_kernels *g)
 }
 
 size_t tiled_scratch(const tiled_product *p) {
-  return p->lanes * p->lane_bytes + (size_t)(p->apart ? p->n_blocks : 0) * p->sums_bytes;
+  return p->ahead_bytes + p->lanes * p->lane_bytes + (size_t)(p->apart ? p->n_blocks : 0) * p->sums_bytes;
 }
 
 /* ---- packed weights: blocks of k, in each strips; behind all of them the scales ---- */
@@ -333,6 +338,14 @@ static void apart_run(const tiled_product *p, const operands *o, char *scratch, 
 void tiled_run(const tiled_product *p, float *c, const void *a, const void *b, const float *bias,
                void *scratch) {
   const gemm_shape *s = &p->shape;
+  if (p->ahead) {
+    tiled_product inner = *p;
+    inner.shape.format_b = GEMM_PACKED;
+    inner.ahead = false;
+    tiled_pack(p, scratch, b, s->format_b);
+    tiled_run(&inner, c, a, scratch, bias, (char *)scratch + p->ahead_bytes);
+    return;
+  }
   operands o = {c, a, b, bias};
   double work = operations(s) * (double)s->batch;
   int threads = (int)least(least((int64_t)p->lanes, thread_count()),

@@ -70,12 +70,13 @@ typedef struct tiled_product {
   gemm_shape shape; /* defaults filled in */
   const gemm_kernels *kernels;
   bool in_place;    /* B is read where it lies */
+  bool ahead;       /* all of B is packed first, in scratch, and then serves every task */
   int64_t padded;   /* n with the last strip's padding */
   int64_t n_blocks; /* of k */
   bool apart;       /* blocks of k are computed side by side and added afterwards */
   int64_t panels;   /* of a task at most */
   size_t lanes;     /* tasks that can run at a time */
-  size_t a_bytes, tile_bytes, b_bytes, lane_bytes, sums_bytes; /* scratch */
+  size_t a_bytes, tile_bytes, b_bytes, lane_bytes, sums_bytes, ahead_bytes; /* scratch */
 } tiled_product;
 
 void tiled_prepare(tiled_product *p, const gemm_shape *shape, const gemm_kernels *kernels);
