@@ -232,8 +232,8 @@ static const struct {
   int64_t m, n, k;
   bool transpose_a, transpose_b;
 } walked[] = {
-    {2048, 512, 30, 0, 0},  {2048, 512, 512, 0, 0}, {512, 2048, 512, 0, 0},  {2048, 512, 512, 0, 1},
-    {512, 512, 2048, 1, 0}, {30, 512, 2048, 1, 0},  {512, 2048, 1024, 1, 0}, {32, 256, 512, 0, 0},
+    {2048, 512, 30, 0, 0},  {1024, 512, 512, 0, 0}, {512, 1024, 512, 0, 0},  {1024, 512, 512, 0, 1},
+    {512, 512, 2048, 1, 0}, {30, 512, 2048, 1, 0},  {512, 1024, 1024, 1, 0}, {32, 256, 512, 0, 0},
     {512, 256, 32, 1, 0},   {32, 3, 256, 0, 0},     {256, 3, 32, 1, 0},      {32, 256, 3, 0, 1},
     {256, 3, 2048, 1, 0},   {64, 64, 8000, 1, 0},   {64, 64, 8000, 0, 0},    {128, 128, 4096, 1, 0},
     {256, 256, 8192, 1, 0}, {384, 384, 4096, 1, 0}, {100, 1000, 1000, 0, 0}, {1, 512, 2048, 0, 0},
@@ -678,7 +678,8 @@ int main(void) {
       cmocka_unit_test(misfits_are_refused),       cmocka_unit_test(threads_agree),
       cmocka_unit_test(running_allocates_nothing), cmocka_unit_test(packed_is_the_same),
       cmocka_unit_test(half_is_within_bounds),     cmocka_unit_test(half_keeps_the_extremes),
-      cmocka_unit_test(stored_bf16_is_read),       cmocka_unit_test(rows_do_not_depend_on_the_others),
+      cmocka_unit_test(stored_bf16_is_read),
+      cmocka_unit_test(rows_do_not_depend_on_the_others),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
