@@ -177,6 +177,8 @@ static garam_status evaluate(cli *c, evaluate_command *config, json_t **scores, 
   console_reading reading = {"reading", clock_monotonic_ns()};
   TRY_GOTO(done, pipeline_load(&p, c->operands[0], err));
   cli_take_rest(c, &config->read, pipeline_read_config(p));
+  if (config->scores.importance < 0 && config->report[0] && pipeline_context(p) == 1)
+    config->scores.importance = 3;
   TRY_GOTO(done, evaluate_run(scores, p, c->operands[0], c->operands[1], &config->read,
                               &config->scores, console_read_progress, &reading, err));
   if (!config->report[0]) goto done;

@@ -1,4 +1,4 @@
-/* garam explain: which features the trees of a package split by, and what moved each prediction. */
+/* garam explain: what the features of a package are worth, and what moved each prediction. */
 #include "cli/commands.h"
 
 #include "base/io.h"
@@ -14,6 +14,7 @@
 typedef struct explain_config {
   char out[4096];
   int64_t rows;
+  int permutations;
   table_read_config read;
 } explain_config;
 
@@ -22,19 +23,24 @@ static const opt_row explain_options[] = {
      .help = "CSV of every row's SHAP values; needs DATA"},
     {"rows", OPT_I64, OPT_AT(explain_config, rows), .def = 1000, .min = 1, .max = 1e9,
      .unit = "rows", .help = "the last so many rows of DATA are explained"},
+    {"permutations", OPT_INT, OPT_AT(explain_config, permutations), .def = 5, .min = 0, .max = 1000,
+     .help = "of each feature, over rows of DATA that the model was not trained on; 0: none"},
 };
 
 typedef struct explanation {
+  bool trees;
   size_t n_features, n_outputs, n_rows;
   double *splits, *gain, *cover, *mean; /* (n_features); mean of |SHAP| over rows and outputs */
   uint32_t *rows;
-  double *values; /* (n_rows, n_outputs, n_features + 1) */
+  json_t *influence; /* of evaluate.h; NULL: none */
+  double *values;    /* (n_rows, n_outputs, n_features + 1) */
 } explanation;
 
 static void explanation_deinit(explanation *x) {
   mem_free(x->splits);
   mem_free(x->rows);
   mem_free(x->values);
+  json_decref(x->influence);
 }
 
 static garam_status explain_rows(explanation *x, const trees *t, const pipeline *p,
@@ -96,31 +102,71 @@ static garam_status write_rows(const explanation *x, const pipeline *p, const ch
   return status;
 }
 
-static garam_status explain(explanation *x, const cli *c, const explain_config *config,
-                            const pipeline *p, garam_error *err) {
+/* What the features are worth on rows with a target that were not trained on; any learner. */
+static garam_status weigh(explanation *x, const cli *c, const explain_config *config, pipeline *p,
+                          const table *t, garam_error *err) {
+  const json_t *options = json_object_get(pipeline_manifest(p), "options");
+  const char *target =
+      json_string_value(json_object_get(json_object_get(options, "pipeline"), "target"));
+  evaluate_config scores;
+  json_t *result;
+  if (config->permutations == 0 || (target && target[0] && table_find(t, target) < 0))
+    return GARAM_OK;
+  opt_defaults(evaluate_options, evaluate_n_options, &scores);
+  scores.bootstrap = 0;
+  scores.importance = config->permutations;
+  scores.seed = c->common.seed;
+  TRY(pipeline_evaluate(&result, p, t, &scores, err));
+  x->influence = json_incref(json_object_get(json_object_get(result, "detail"), "influence"));
+  json_decref(result);
+  return GARAM_OK;
+}
+
+static garam_status explain(explanation *x, const cli *c, const explain_config *config, pipeline *p,
+                            garam_error *err) {
   trees_view view;
   const learner *l = pipeline_fitted(p);
-  if (!trees_of_learner(&view, l))
-    return fail(err, GARAM_UNSUPPORTED, "the model \"%s\" has no trees to explain", l->ops->name);
-  x->n_features = view.trees->n_features;
-  x->n_outputs = view.trees->n_outputs;
+  x->trees = trees_of_learner(&view, l);
+  if (!x->trees && c->n_operands < 2)
+    return fail(err, GARAM_INVALID, "the model \"%s\" has no trees: DATA says what it looks at",
+                l->ops->name);
+  if (!x->trees && config->out[0])
+    return fail(err, GARAM_UNSUPPORTED, "--out: the model \"%s\" has no trees, and no SHAP values",
+                l->ops->name);
+  x->n_features = pipeline_n_features(p);
+  x->n_outputs = x->trees ? view.trees->n_outputs : 0;
   x->splits = mem_array(4 * x->n_features, sizeof *x->splits);
   if (!x->splits) return fail_memory(err, 4 * x->n_features * sizeof *x->splits);
   x->gain = x->splits + x->n_features;
   x->cover = x->gain + x->n_features;
   x->mean = x->cover + x->n_features;
-  trees_importance(view.trees, x->splits, x->gain, x->cover);
+  if (x->trees) trees_importance(view.trees, x->splits, x->gain, x->cover);
   if (c->n_operands < 2) return GARAM_OK;
   table *t;
   TRY(table_open(&t, c->operands[1], &config->read, NULL, NULL, err));
-  garam_status status = explain_rows(x, view.trees, p, t, (size_t)config->rows, err);
+  garam_status status =
+      x->trees ? explain_rows(x, view.trees, p, t, (size_t)config->rows, err) : GARAM_OK;
+  if (status == GARAM_OK) status = weigh(x, c, config, p, t, err);
   table_free(t);
   if (status == GARAM_OK && config->out[0]) status = write_rows(x, p, config->out, err);
   return status;
 }
 
 /* Features, most important first: by SHAP values where there are rows, else by gain. */
-static size_t *ordered(const explanation *x) {
+static double permutation(const explanation *x, const pipeline *p, size_t j) {
+  const json_t *list = json_object_get(x->influence, "features"), *one;
+  for (size_t i = 0; i < json_array_size(list); i++) {
+    one = json_array_get(list, i);
+    if (strcmp(json_string_value(json_object_get(one, "feature")), pipeline_feature_name(p, j)) ==
+        0)
+      return json_f64(one, "permutation");
+  }
+  return NAN;
+}
+
+static size_t *ordered(const explanation *x, const pipeline *p) {
+  if (!x->trees)
+    for (size_t j = 0; j < x->n_features; j++) x->gain[j] = permutation(x, p, j);
   const double *by = x->n_rows > 0 ? x->mean : x->gain;
   size_t *order = mem_array(x->n_features + 1, sizeof *order);
   for (size_t i = 0; order && i < x->n_features; i++) {
@@ -133,7 +179,7 @@ static size_t *ordered(const explanation *x) {
 
 static int say(const cli *c, const explain_config *config, const explanation *x,
                const pipeline *p) {
-  size_t *order = ordered(x);
+  size_t *order = ordered(x, p);
   if (!order) return CLI_FAILED;
   bool rows = x->n_rows > 0;
   int code;
@@ -142,28 +188,38 @@ static int say(const cli *c, const explain_config *config, const explanation *x,
     for (size_t i = 0; i < x->n_features; i++) {
       size_t j = order[i];
       json_array_append_new(
-          list, json_pack("{s:s, s:f, s:f, s:f, s:o}", "feature", pipeline_feature_name(p, j),
-                          "splits", x->splits[j], "gain", x->gain[j], "cover", x->cover[j],
-                          "mean_abs_shap", json_number_or_null(rows ? x->mean[j] : NAN)));
+          list, json_pack("{s:s, s:o, s:o, s:o, s:o, s:o}", "feature", pipeline_feature_name(p, j),
+                          "splits", json_number_or_null(x->trees ? x->splits[j] : NAN), "gain",
+                          json_number_or_null(x->trees ? x->gain[j] : NAN), "cover",
+                          json_number_or_null(x->trees ? x->cover[j] : NAN), "mean_abs_shap",
+                          json_number_or_null(rows ? x->mean[j] : NAN), "permutation",
+                          json_number_or_null(permutation(x, p, j))));
     }
     json_object_set_new(o, "rows", json_integer((json_int_t)x->n_rows));
     json_object_set_new(o, "importance", list);
+    json_object_set_new(o, "influence", x->influence ? json_incref(x->influence) : json_null());
     if (config->out[0]) json_object_set_new(o, "out", json_string(config->out));
     code = cli_print_json(c, o);
   } else {
-    text_table *t = text_table_new("lrrr");
+    text_table *t = text_table_new("lrrrr");
     text_table_add(t, "feature");
     text_table_add(t, "splits");
     text_table_add(t, "gain");
     text_table_add(t, "mean |SHAP|");
+    text_table_add(t, "permutation");
     text_table_rule(t);
     for (size_t i = 0; i < x->n_features; i++) {
       size_t j = order[i];
       text_table_add(t, "%s", pipeline_feature_name(p, j));
-      text_table_add(t, "%.0f", x->splits[j]);
-      text_table_add(t, "%.6g", x->gain[j]);
+      double loss = permutation(x, p, j);
+      if (x->trees) text_table_add(t, "%.0f", x->splits[j]);
+      else text_table_add(t, "-");
+      if (x->trees) text_table_add(t, "%.6g", x->gain[j]);
+      else text_table_add(t, "-");
       if (rows) text_table_add(t, "%.6g", x->mean[j]);
       else text_table_add(t, "-");
+      if (isnan(loss)) text_table_add(t, "-");
+      else text_table_add(t, "%.6g", loss);
     }
     text_table_print(t, stdout, 0);
     code = cli_flush_stdout(c);
@@ -196,10 +252,12 @@ static int run(cli *c) {
 
 const command cmd_explain = {
     .name = "explain",
-    .summary = "which features the trees of a model use, and what moved each prediction",
-    .usage = "MODEL [DATA] [--rows N] [--out shap.csv] [--json]",
+    .summary = "what the features of a model are worth, and what moved each prediction",
+    .usage = "MODEL [DATA] [--rows N] [--permutations N] [--out shap.csv] [--json]",
     .details =
-        "Splits, gains and covers of the trees; with DATA, SHAP values (exact, path dependent):\n"
+        "Any model, with DATA: by how much the loss grows when a feature is taken from other rows\n"
+        "(of those it was not trained on), and the mean prediction as it changes.\n"
+        "Trees: splits, gains and covers; with DATA, SHAP values (exact, path dependent):\n"
         "their sum and the expected output are the sum of the trees.",
     .examples = "garam explain model.safetensors prices.csv --out shap.csv",
     .run = run,

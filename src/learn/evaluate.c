@@ -17,6 +17,9 @@ const opt_row evaluate_options[] = {
      .help = "models tried before this one: deflates the Sharpe ratio"},
     {"all-rows", OPT_BOOL, OPT_AT(evaluate_config, all_rows),
      .help = "score the rows of training and validation as well"},
+    {"importance", OPT_INT, OPT_AT(evaluate_config, importance), .def = -1, .min = -1, .max = 1000,
+     .help = "permutations of each feature, for its worth and partial dependence; -1: 3 for a "
+             "report of a model without windows, else none"},
     {"weights", OPT_STRING, OPT_AT(evaluate_config, weights), .def_text = "",
      .help = "file with the weight of each row of DATA"},
     {"group", OPT_STRING, OPT_AT(evaluate_config, group), .def_text = "",
@@ -290,6 +293,7 @@ garam_status pipeline_evaluate(json_t **out, pipeline *p, const table *t,
   e.block = bootstrap_block(&e);
   TRY_GOTO(done, evaluate_scores(&e, err));
   TRY_GOTO(done, evaluate_conformal(&e, err));
+  TRY_GOTO(done, evaluate_influence(&e, err));
   put_novelty(&e);
   TRY_GOTO(done, evaluate_baselines(&e, err));
   if (p->market) TRY_GOTO(done, evaluate_backtest(&e, err));

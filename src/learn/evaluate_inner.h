@@ -36,6 +36,7 @@ garam_status evaluate_backtest(evaluation *e, garam_error *err);  /* evaluate_ba
 garam_status evaluate_scores(evaluation *e, garam_error *err);    /* evaluate_score.c */
 garam_status evaluate_conformal(evaluation *e, garam_error *err); /* evaluate_conformal.c */
 garam_status evaluate_ranking(evaluation *e, garam_error *err);   /* evaluate_ranking.c */
+garam_status evaluate_influence(evaluation *e, garam_error *err); /* evaluate_influence.c */
 /* evaluate_stream.c: fills e->out in a walk through time, and puts the parts beside the whole. */
 garam_status evaluate_stream(evaluation *e, garam_error *err);
 /* What out (n, K), or (n) values, would have earned. */

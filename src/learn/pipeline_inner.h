@@ -131,6 +131,11 @@ garam_status pipeline_rows(dataset *d, const pipeline *p, const table *t, bool f
 bool pipeline_stands_beside(const pipeline *p, const table *t, int column); /* not a feature */
 /* The scores that n rows start from, onto those of a learner, out (n, k): the last of each. */
 void pipeline_add_init(const dataset *d, const uint32_t *rows, size_t n, float *out, size_t k);
+/* As pipeline_predict_windows. d and rows: the scores that the windows' rows start from; NULL: 0.
+ */
+garam_status pipeline_predict_from(pipeline *p, const float *x, const int32_t *begin, size_t n,
+                                   const dataset *d, const uint32_t *rows, float *out,
+                                   garam_error *err);
 garam_status rows_read_weights(dataset *d, const char *path, garam_error *err);
 garam_status rows_read_groups(dataset *d, const char *path, garam_error *err);
 garam_status rows_read_init(dataset *d, const char *path, garam_error *err);

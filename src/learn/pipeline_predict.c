@@ -127,10 +127,9 @@ static void pipeline_gate(const pipeline *p, const float *x, size_t n, float *ou
     if (pipeline_is_new(p, x + ((i + 1) * p->context - 1) * width)) pipeline_prior(p, out + i * k);
 }
 
-/* d and rows: the scores that the windows' rows start from; NULL: 0. */
-static garam_status predict_windows(pipeline *p, const float *x, const int32_t *begin, size_t n,
-                                    const dataset *d, const uint32_t *rows, float *out,
-                                    garam_error *err) {
+garam_status pipeline_predict_from(pipeline *p, const float *x, const int32_t *begin, size_t n,
+                                   const dataset *d, const uint32_t *rows, float *out,
+                                   garam_error *err) {
   const float *taken = x;
   if (p->scaled) TRY(scale_windows(&taken, p, x, begin, n, err));
   TRY(p->ops->predict(p->learner, taken, begin, n, out, err));
@@ -142,7 +141,7 @@ static garam_status predict_windows(pipeline *p, const float *x, const int32_t *
 
 garam_status pipeline_predict_windows(pipeline *p, const float *x, const int32_t *begin, size_t n,
                                       float *out, garam_error *err) {
-  return predict_windows(p, x, begin, n, NULL, NULL, out, err);
+  return pipeline_predict_from(p, x, begin, n, NULL, NULL, out, err);
 }
 
 garam_status pipeline_predict(pipeline *p, const dataset *d, row_set rows, float *out,
@@ -157,7 +156,8 @@ garam_status pipeline_predict(pipeline *p, const dataset *d, row_set rows, float
   for (size_t i = 0; i < rows.n; i += most) {
     size_t n = rows.n - i < most ? rows.n - i : most;
     dataset_gather(p->batch_x, p->batch_begin, d, rows.rows + i, n, p->context);
-    TRY(predict_windows(p, p->batch_x, p->batch_begin, n, d, rows.rows + i, out + i * k, err));
+    TRY(pipeline_predict_from(p, p->batch_x, p->batch_begin, n, d, rows.rows + i, out + i * k,
+                              err));
   }
   return GARAM_OK;
 }

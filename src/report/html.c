@@ -257,6 +257,10 @@ static void put_scores(page *p, const json_t *scores) {
   }
   page_put(p, "</tbody></table></div>\n<p class=\"note\">Small print under a score: 95 % interval, "
               "block bootstrap. ");
+  if (json_object_get(json_object_get(scores, "baselines"), "random")) {
+    page_put(p, "NDCG at 10, the mean over queries; random is any order, by expectation.</p>\n");
+    return;
+  }
   page_put(p, json_object_get(json_object_get(scores, "baselines"), "majority")
                   ? "Majority always says the most common class of the training rows, "
                   : "Mean always says the mean of the training rows, ");
@@ -470,6 +474,7 @@ char *report_html(const json_t *scores, const json_t *manifest, const char *comm
   svg_coverage(&p, scores);
   svg_curves(&p, detail);
   page_put(&p, "</div>\n");
+  svg_influence(&p, detail);
   put_provenance(&p, scores, manifest, command);
   page_printf(&p,
               "<footer>Made by garam %s. Past prices promise nothing.</footer>\n</main>\n</body>"

@@ -53,5 +53,6 @@ bool svg_reliability(page *p, const json_t *detail); /* svg_reliability.c */
 bool svg_coverage(page *p, const json_t *scores);    /* svg_coverage.c */
 bool svg_confusion(page *p, const json_t *detail);   /* svg_confusion.c */
 bool svg_equity(page *p, const json_t *scores);      /* svg_equity.c */
+bool svg_influence(page *p, const json_t *detail);   /* svg_influence.c: with its heading */
 
 #endif

@@ -151,6 +151,60 @@ static void test_explain(void **state) {
   assert_true(strcmp(first, "x0") == 0 || strcmp(first, "x1") == 0);
   assert_true(json_number_value(json_object_get(json_array_get(list, 0), "gain")) > 0);
   json_decref(o);
+  /* What a model is worth on rows it has not seen, whatever it is: x2 says nothing. */
+  static const char *const models[] = {"gbdt --rounds 30 --min-rows 5", "linear"};
+  char args[256];
+  for (size_t m = 0; m < COUNT_OF(models); m++) {
+    snprintf(
+        args, sizeof args,
+        "train plain.csv --task regression --target grade --out m.safetensors --quiet --model %s",
+        models[m]);
+    journey_ok(j, args);
+    double by[3] = {NAN, NAN, NAN};
+    char *first_said = NULL;
+    for (int threads = 1; threads <= 2; threads++) {
+      snprintf(args, sizeof args, "explain m.safetensors plain.csv --json --threads %d", threads);
+      journey_ok(j, args);
+      if (first_said) assert_string_equal(first_said, j->out);
+      else first_said = strdup(j->out);
+    }
+    free(first_said);
+    o = journey_json(j);
+    list = json_object_get(o, "importance");
+    for (size_t i = 0; i < 3; i++) {
+      const json_t *one = json_array_get(list, i);
+      const char *name = json_string_value(json_object_get(one, "feature"));
+      by[name[1] - '0'] = json_number_value(json_object_get(one, "permutation"));
+    }
+    if (!(by[0] > 0.1 && by[1] > 0.1 && fabs(by[2]) < 0.05))
+      fail_msg("%s: %g %g %g", models[m], by[0], by[1], by[2]);
+    const json_t *curve, *curves = json_object_get(json_object_get(o, "influence"), "dependence");
+    size_t at;
+    json_array_foreach((json_t *)(uintptr_t)curves, at, curve) {
+      const char *name = json_string_value(json_object_get(curve, "feature"));
+      const json_t *mean = json_object_get(curve, "mean");
+      double rise = json_number_value(json_array_get(mean, json_array_size(mean) - 1)) -
+                    json_number_value(json_array_get(mean, 0));
+      if (name[1] == '0') assert_true(rise > 0.5);
+      if (name[1] == '1') assert_true(rise < -0.5);
+      if (name[1] == '2') assert_true(fabs(rise) < 0.2);
+    }
+    json_decref(o);
+  }
+  journey_run(j, "explain m.safetensors");
+  assert_int_not_equal(j->code, 0);
+  assert_non_null(strstr(j->err, "no trees"));
+  journey_ok(j, "evaluate e.safetensors rank.csv --report r.html --quiet");
+  char path[256];
+  journey_path(path, j, "r.html");
+  char *html = journey_slurp(path);
+  assert_non_null(strstr(html, "What the features are worth"));
+  assert_non_null(strstr(html, "mean |SHAP|"));
+  free(html);
+  journey_ok(j, "simulate --rows 1500 --seed 3 --out s.csv --quiet");
+  journey_ok(j, "train s.csv --model mlp --epochs 2 --out s.safetensors --quiet");
+  journey_ok(j, "explain s.safetensors s.csv --permutations 1 --json");
+  assert_non_null(strstr(j->out, "\"loss\": \"log_loss\""));
   journey_ok(j, "explain e.safetensors");
   assert_non_null(strstr(j->out, "x0"));
 }
