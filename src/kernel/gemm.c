@@ -88,7 +88,7 @@ typedef struct backend {
   const gemm_kernels *kernels; /* NULL: oneDNN */
 } backend;
 
-/* Of one precision: those of this machine, weakest first, and the one that is used. */
+/* Of one precision: those of this machine, and the one that is used; -1: full precision instead. */
 typedef struct backend_list {
   backend all[MAX_BACKENDS];
   int n, chosen;
@@ -110,32 +110,52 @@ static bool has_avx512_half(bool bf16) {
   if (!__get_cpuid_count(7, bf16, &a, &b, &c, &d)) return false;
   return bf16 ? a >> 5 & 1 : d >> 23 & 1;
 }
+
+static bool made_by_amd(void) {
+  unsigned highest = 0, name[3] = {0};
+  return __get_cpuid(0, &highest, &name[0], &name[2], &name[1]) &&
+         memcmp(name, "AuthenticAMD", sizeof name) == 0;
+}
+
+/* Which instruction is fast is a matter of who made the processor: by the published rates vdpbf16ps
+ * does twice the work of an fp32 multiply-add on AMD's (Zen 4 and 5); on an Intel with AVX512-FP16
+ * it does half and fp16 twice, which we measured. By model, and not by a measurement at the start:
+ * so the bits of a product are the same on every start. */
+static void backends_find_half(backend_list *list) {
+  if (has_avx512_half(true)) {
+    if (made_by_amd()) list->chosen = list->n;
+    backend_add(list, "avx512-bf16", gemm_kernels_avx512bf16());
+  }
+  if (has_avx512_half(false)) {
+    if (list->chosen < 0) list->chosen = list->n;
+    backend_add(list, "avx512-fp16", gemm_kernels_avx512fp16());
+  }
+}
 #endif
 
 static void backends_find(void) {
   backend_list *full = &backends[GEMM_FULL];
+  backends[GEMM_HALF].chosen = -1;
   backend_add(full, "ref", gemm_kernels_ref());
 #if defined(__x86_64__)
   const char *isa = kernel_isa();
   if (strcmp(isa, "ref") != 0) backend_add(full, "avx2", gemm_kernels_avx2());
   if (strcmp(isa, "avx512") == 0) {
     backend_add(full, "avx512", gemm_kernels_avx512());
-    if (has_avx512_half(false))
-      backend_add(&backends[GEMM_HALF], "avx512-fp16", gemm_kernels_avx512fp16());
+    backends_find_half(&backends[GEMM_HALF]);
   }
 #endif
 #if defined(GARAM_HAVE_ONEDNN)
   backend_add(full, "onednn", NULL);
 #endif
+  full->chosen = full->n - 1;
   const char *asked = getenv("GARAM_GEMM");
-  for (int p = 0; p < 2; p++) {
-    backends[p].chosen = backends[p].n - 1;
+  for (int p = 0; p < 2; p++)
     for (int i = 0; asked && i < backends[p].n; i++)
       if (strcmp(asked, backends[p].all[i].name) == 0) {
         backends[p].chosen = i;
         backends[p].asked = true;
       }
-  }
 }
 
 static const backend_list *backends_of(gemm_precision precision) {
@@ -150,7 +170,7 @@ const char *gemm_backend_at(int index, gemm_precision precision) {
 
 const char *gemm_backend(gemm_precision precision) {
   const backend_list *list = backends_of(precision);
-  if (list->n == 0) list = backends_of(GEMM_FULL);
+  if (list->chosen < 0) list = backends_of(GEMM_FULL);
   const backend *b = &list->all[list->chosen];
 #if defined(GARAM_HAVE_ONEDNN)
   if (!b->kernels) return onednn_version();
@@ -295,7 +315,8 @@ garam_status gemm_plan_new(gemm_plan **out, const gemm_shape *shape, garam_error
   TRY(shape_complete(&s, err));
   if (s.real_size == sizeof(double)) return plan_whole(out, s, err);
   const backend_list *list = backends_of(s.precision);
-  if (list->n == 0 || (s.precision == GEMM_HALF && !half_pays(&s))) list = backends_of(GEMM_FULL);
+  if (list->chosen < 0 || (s.precision == GEMM_HALF && !half_pays(&s)))
+    list = backends_of(GEMM_FULL);
   const backend *by = &list->all[list->chosen];
   if (!by->kernels && !list->asked && own_pays(&s)) by = backend_own(list);
   garam_status status = plan_by(out, &s, by, err);

@@ -19,6 +19,7 @@
 /* How exact a product of floats is. Half: operands keep at least the 8 bits of bf16 (and its range,
  * by scales), and C is no further from the exact sums than operands rounded to bf16 may put it;
  * computed by whatever is fastest on this processor, in full where nothing is faster than that.
+ * What is below the least normal float (2^-126), operands and sums, may count as zero.
  * Double is always full. */
 typedef enum gemm_precision { GEMM_FULL, GEMM_HALF } gemm_precision;
 
@@ -73,10 +74,11 @@ void gemm_pack(const gemm_plan *p, void *packed, const void *b, gemm_format form
 
 /* ---- who computes ----
  *
- * The backends of this machine for floats, weakest first; NULL past the last. In full precision the
- * level's own ("ref", "avx2", "avx512"), then "onednn"; in half "avx512-fp16" where the processor
- * has it, perhaps none. GARAM_GEMM in the environment names the one to be used, for tests and
- * measurements. */
+ * The backends of this machine for floats; NULL past the last. In full precision, weakest first,
+ * the level's own ("ref", "avx2", "avx512"), then "onednn"; in half "avx512-bf16" and "avx512-fp16"
+ * where the processor has them, perhaps none, and those that it has may be slower than full. Which
+ * is used is a matter of the processor's model; GARAM_GEMM in the environment names another, for
+ * tests and measurements. */
 const char *gemm_backend_at(int index, gemm_precision precision);
 
 /* gemm_plan_new by a backend of that list; GARAM_UNSUPPORTED when it cannot do the shape. */
@@ -86,7 +88,7 @@ garam_status gemm_plan_new_by(gemm_plan **out, const gemm_shape *shape, const ch
 /* What a plan runs on: a name of the lists, or "double". */
 const char *gemm_plan_backend(const gemm_plan *p);
 
-/* What products of floats are given to: "avx512", "avx512-fp16", "onednn 2.6.3". */
+/* What products of floats are given to: "avx512", "avx512-bf16", "onednn 2.6.3". */
 const char *gemm_backend(gemm_precision precision);
 
 #endif

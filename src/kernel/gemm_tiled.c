@@ -39,7 +39,8 @@ void tiled_prepare(tiled_product *p, const gemm_shape *s, const gemm_kernels *g)
   /* A small C and a long sum: threads find work only along k. */
   p->apart = s->batch == 1 && p->n_blocks > 1 && down * over <= 64 && down * over < p->n_blocks * 8;
   p->panels = least(down, g->panels);
-  p->in_place = !g->scaled && s->m <= g->rows && s->format_b == GEMM_REAL && !s->transpose_b;
+  p->in_place = g->b_size == sizeof(float) && s->m <= g->rows && s->format_b == GEMM_REAL &&
+                !s->transpose_b;
   /* Where several tasks would pack the same strips of B, they are packed once, before all of
    * them; the tasks then take rows, and pack those of A, transposed ones too, once. */
   p->ahead = s->batch == 1 && s->format_b != GEMM_PACKED && !p->in_place && !p->apart &&

@@ -19,10 +19,11 @@ typedef struct gemm_put {
 
 /* How operands are packed and tiles computed: one record for each instruction set and precision.
  *
- * A strip of B is packed as lines of k: [depth][width]. A panel of A is packed in pieces of
- * `block` of k, either so that an item's rows stand beside each other, [block][rows], or as its
- * rows lie in memory, [rows][block]; which of them is cheaper to make depends on how A lies, and
- * tiles take both. */
+ * A strip of B is packed as lines of k: [depth][width]. With a step of 2, two lines that follow
+ * each other are one of pairs, [depth / 2][width][2], and so are rows that stand beside each other.
+ * A panel of A is packed in pieces of `block` of k, either so that an item's rows stand beside each
+ * other, [block][rows], or as its rows lie in memory, [rows][block]; which of them is cheaper to
+ * make depends on how A lies, and tiles take both. */
 typedef struct gemm_kernels {
   const char *name;
   int rows, cols;        /* of a full tile */
@@ -63,7 +64,8 @@ const gemm_kernels *gemm_kernels_ref(void);
 #if defined(__x86_64__)
 const gemm_kernels *gemm_kernels_avx2(void);
 const gemm_kernels *gemm_kernels_avx512(void);
-const gemm_kernels *gemm_kernels_avx512fp16(void); /* in half precision */
+const gemm_kernels *gemm_kernels_avx512bf16(void); /* in half precision, as is the next */
+const gemm_kernels *gemm_kernels_avx512fp16(void);
 #endif
 
 typedef struct tiled_product {
