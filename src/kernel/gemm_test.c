@@ -708,10 +708,14 @@ static void half_is_chosen_by_model(void **state) {
 int main(void) {
   rng_init(&draw, 5, RNG_TEST, 0);
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(products_are_right),        cmocka_unit_test(batches_are_right),
-      cmocka_unit_test(misfits_are_refused),       cmocka_unit_test(threads_agree),
-      cmocka_unit_test(running_allocates_nothing), cmocka_unit_test(packed_is_the_same),
-      cmocka_unit_test(half_is_within_bounds),     cmocka_unit_test(half_keeps_the_extremes),
+      cmocka_unit_test(products_are_right),
+      cmocka_unit_test(batches_are_right),
+      cmocka_unit_test(misfits_are_refused),
+      cmocka_unit_test(threads_agree),
+      cmocka_unit_test(running_allocates_nothing),
+      cmocka_unit_test(packed_is_the_same),
+      cmocka_unit_test(half_is_within_bounds),
+      cmocka_unit_test(half_keeps_the_extremes),
       cmocka_unit_test(stored_bf16_is_read),
       cmocka_unit_test(rows_do_not_depend_on_the_others),
       cmocka_unit_test(half_is_chosen_by_model),

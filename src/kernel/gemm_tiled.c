@@ -39,12 +39,12 @@ void tiled_prepare(tiled_product *p, const gemm_shape *s, const gemm_kernels *g)
   /* A small C and a long sum: threads find work only along k. */
   p->apart = s->batch == 1 && p->n_blocks > 1 && down * over <= 64 && down * over < p->n_blocks * 8;
   p->panels = least(down, g->panels);
-  p->in_place = g->b_size == sizeof(float) && s->m <= g->rows && s->format_b == GEMM_REAL &&
-                !s->transpose_b;
+  p->in_place =
+      g->b_size == sizeof(float) && s->m <= g->rows && s->format_b == GEMM_REAL && !s->transpose_b;
   /* Where several tasks would pack the same strips of B, they are packed once, before all of
    * them; the tasks then take rows, and pack those of A, transposed ones too, once. */
-  p->ahead = s->batch == 1 && s->format_b != GEMM_PACKED && !p->in_place && !p->apart &&
-             down > 8 && operations(s) > 32.0 * WORTH_A_THREAD;
+  p->ahead = s->batch == 1 && s->format_b != GEMM_PACKED && !p->in_place && !p->apart && down > 8 &&
+             operations(s) > 32.0 * WORTH_A_THREAD;
   if (p->ahead) p->ahead_bytes = round_up(tiled_pack_bytes(p), 64);
   size_t depth = round_up((size_t)least(s->k, g->depth), (size_t)g->block);
   p->a_bytes =
@@ -63,7 +63,8 @@ void tiled_prepare(tiled_product *p, const gemm_shape *s, const gemm_kernels *g)
 }
 
 size_t tiled_scratch(const tiled_product *p) {
-  return p->ahead_bytes + p->lanes * p->lane_bytes + (size_t)(p->apart ? p->n_blocks : 0) * p->sums_bytes;
+  return p->ahead_bytes + p->lanes * p->lane_bytes +
+         (size_t)(p->apart ? p->n_blocks : 0) * p->sums_bytes;
 }
 
 /* ---- packed weights: blocks of k, in each strips; behind all of them the scales ---- */

@@ -123,8 +123,8 @@ garam_status pipeline_observe(pipeline *p, const float *x, const int32_t *begin,
  *   detail: confusion, class_names, reliability, coverage, equity, training curve; with times
  *     conformal{fixed, adaptive, by_regime}: coverage of the sets of the validation part, and of
  *     those that adapt to drift; with importance: influence{loss, base, rows, repeats, block,
- *     features[{feature, permutation, range}], dependence[{feature, output, at, mean}]}; of a learner
- *     that goes on learning: stream{outcomes, weights}, parts[{name, scores, backtest}]. Such a
+ *     features[{feature, permutation, range}], dependence[{feature, output, at, mean}]}; of a
+ * learner that goes on learning: stream{outcomes, weights}, parts[{name, scores, backtest}]. Such a
  *     learner walks through the scored rows in time, shown each outcome once it is known. */
 typedef enum evaluate_position {
   POSITION_CALL,         /* +-1 where up or down is the likeliest class, else 0 */
@@ -139,7 +139,7 @@ typedef struct evaluate_config {
   int position;  /* evaluate_position: from odds to a position in the backtest */
   char weights[512], group[512], init_score[512]; /* files that belong to this table; "" none */
   int importance; /* permutations of each feature: its worth, partial dependence; < 1: none */
-  double edge; /* no position while |p_up - p_down| (a value's: |return|) is below */
+  double edge;    /* no position while |p_up - p_down| (a value's: |return|) is below */
 } evaluate_config;
 extern const opt_row evaluate_options[];
 extern const size_t evaluate_n_options;

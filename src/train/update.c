@@ -57,7 +57,8 @@ static garam_status measure(update *u, garam_error *err) {
   m->packed = plan_packed_bytes(p);
   m->activations = plan_bytes(p) - m->packed;
   plan_free(p);
-  size_t resident = mem_resident(); /* now with the code of the products, which a dry plan prepared */
+  size_t resident =
+      mem_resident(); /* now with the code of the products, which a dry plan prepared */
   if (resident > m->base) m->base = resident;
   m->total = m->base + m->params + m->grads + m->moments + m->packed + m->activations + m->other;
   return GARAM_OK;

@@ -8,7 +8,8 @@
  * two such sums are added in fp16, where they reach 2^14 at most (fp16 ends at 2^16), and go to a
  * float. An fp16 sum of 32 is off by about 2^-10.8 of its size, bf16's rounding of operands by
  * 2^-8.5: the format's own bounds hold, and the test measures it. Chains of 48 do not keep them
- * when all operands are about equal and every rounding goes the same way. Infinities and NaN stay what they are. */
+ * when all operands are about equal and every rounding goes the same way. Infinities and NaN stay
+ * what they are. */
 #include "kernel/gemm_tiled.h"
 
 #if defined(__x86_64__)
@@ -233,7 +234,8 @@ typedef struct operands {
 } operands;
 
 /* Chains of fp16 sums for each of 32 columns and `rows` rows; each second one takes the one before
- * it along, and joins the floats of t: pairs keep the error of one chain at half of the cost. It goes there through memory: converting from there takes half of the work. */
+ * it along, and joins the floats of t: pairs keep the error of one chain at half of the cost. It
+ * goes there through memory: converting from there takes half of the work. */
 static inline __attribute__((always_inline)) void tile_chains(const operands *o, const bool a_lies,
                                                               const int rows, const int vectors) {
   const int64_t a_rows = a_lies ? BLOCK : 1, a_cols = a_lies ? 1 : rows, b_rows = vectors * HALVES;
