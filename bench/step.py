@@ -10,8 +10,8 @@
 Every pair times a few steps of garam, then of PyTorch, and gives the ratio of the two medians, so that a machine's moods
 meet both. PyTorch runs the same architecture with its best settings: fused AdamW, scaled_dot_product_attention, eager and
 torch.compile (the faster of the two counts; the compiler has --compile-seconds, and what was left out is in the JSON),
-bf16 by autocast, all threads. A bf16 row has a ratio against PyTorch's fp32 too, which may be its faster one. Its process stays up between pairs and sleeps
-while garam runs. Memory: the peak of the whole process of garam, against what PyTorch's took beyond its imports. Run it
+bf16 by autocast, all threads (and one, where that may be faster). A bf16 row has a ratio against PyTorch's fp32 too, which
+may be its faster one. Its process stays up between pairs and sleeps while garam runs. Memory: the peak of the whole process of garam, against what PyTorch's took beyond its imports. Run it
 with the peers' interpreter: build/peers/bin/python (made by ./test --peers).
 """
 
@@ -29,6 +29,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
 BASE = dict(d_model=512, heads=8, layers=6, d_ff=2048, batch=32)
 SMALL = dict(d_model=64, heads=4, layers=2, d_ff=256, seq=64, batch=64, norm="pre", pooling="last")
+
+FAST = ("eager", "eager-one", "compile")  # where a second thread may only be in the way
 
 
 def row(model, precision="fp32", steps=3, modes=("eager", "compile"), seconds=60, **shape):
@@ -52,9 +54,9 @@ def all_rows():
         rows[f"gpt-{precision}"] = row("gpt", precision, 1, seq=256, dropout=0.1, **{**BASE, "batch": 8})
         rows[f"bert-{precision}"] = row("bert", precision, 1, seq=256, dropout=0.1, **{**BASE, "batch": 8})
         rows[f"lstm-{precision}"] = row("lstm", precision, 3, hidden=256, layers=3, seq=64, batch=64, dropout=0.1)
-        rows[f"mlp-{precision}"] = row("mlp", precision, 300, hidden=256, layers=2, seq=1, batch=64, dropout=0)
-    rows["updates-128-64"] = row("updates", "fp32", 300, first=128, second=64, batch=64)
-    rows["updates-256-256"] = row("updates", "fp32", 300, first=256, second=256, batch=64)
+        rows[f"mlp-{precision}"] = row("mlp", precision, 300, FAST, hidden=256, layers=2, seq=1, batch=64, dropout=0)
+    rows["updates-128-64"] = row("updates", "fp32", 300, FAST, first=128, second=64, batch=64)
+    rows["updates-256-256"] = row("updates", "fp32", 300, FAST, first=256, second=256, batch=64)
     return rows
 
 
@@ -130,9 +132,10 @@ def worker(mode, wanted, threads, limit):
 
 class Peer:
     def __init__(self, mode, wanted, a):
+        threads = 1 if mode == "eager-one" else a.threads
         command = [sys.executable, os.path.abspath(__file__), "--worker", mode, "--row", json.dumps(wanted),
-                   "--threads", str(a.threads), "--peer-memory", str(a.peer_memory)]
-        environment = dict(os.environ, OMP_NUM_THREADS=str(a.threads), OMP_WAIT_POLICY="PASSIVE")
+                   "--threads", str(threads), "--peer-memory", str(a.peer_memory)]
+        environment = dict(os.environ, OMP_NUM_THREADS=str(threads))  # waiting threads spin and then sleep: the default
         self.mode = mode
         self.other = mode.endswith("-fp32") and wanted["precision"] != "fp32"  # not what the row is about
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
