@@ -3,15 +3,9 @@
 #include "ensemble/des.h"
 
 #include "base/mem.h"
+#include "base/wide.h"
 
 #include <string.h>
-
-#if defined(__x86_64__) && defined(__gnu_linux__) && !defined(__clang__) &&                        \
-    !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-#define WIDE __attribute__((target_clones("avx512f", "avx2", "default")))
-#else
-#define WIDE
-#endif
 
 enum { LANES = DES_LANES };
 typedef float lanes __attribute__((vector_size(LANES * sizeof(float))));
@@ -51,8 +45,8 @@ float des_near_distance(const float *a, const float *b, size_t stride) {
   return distance(a, b, stride);
 }
 
-WIDE size_t des_near_find(des_neighbour *out, size_t k, const des_near *s, const float *query,
-                          uint32_t but) {
+WIDE static size_t find(des_neighbour *out, size_t k, const des_near *s, const float *query,
+                        uint32_t but) {
   size_t found = 0;
   for (size_t i = 0; i < s->n; i++) {
     float d = distance(s->x + i * s->stride, query, s->stride);
@@ -62,4 +56,9 @@ WIDE size_t des_near_find(des_neighbour *out, size_t k, const des_near *s, const
     out[at] = (des_neighbour){d, (uint32_t)i};
   }
   return found;
+}
+
+size_t des_near_find(des_neighbour *out, size_t k, const des_near *s, const float *query,
+                     uint32_t but) {
+  return find(out, k, s, query, but);
 }

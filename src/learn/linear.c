@@ -8,19 +8,11 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/thread.h"
+#include "base/wide.h"
 #include "learn/lbfgs.h"
 
 #include <math.h>
 #include <string.h>
-
-/* The two inner loops, compiled for wider registers as well and chosen when the program starts.
- * Lanes are fixed and nothing is contracted: the same bits on every processor. */
-#if defined(__x86_64__) && defined(__gnu_linux__) && !defined(__clang__) &&                        \
-    !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-#define WIDE __attribute__((target_clones("avx512f", "avx2", "default")))
-#else
-#define WIDE
-#endif
 
 enum { SHARD_ROWS = 1024, MAX_SHARDS = 16 };
 

@@ -2,7 +2,7 @@
 #include "tree/histogram.h"
 
 #include "base/thread.h"
-#include "tree/wide.h"
+#include "base/wide.h"
 
 #include <math.h>
 #include <string.h>
@@ -212,8 +212,12 @@ void histogram_build(packed *h, const bins *b, row_set rows, const int32_t *q, p
   if (x.n_parts > 1) thread_for(x.words, BINS_CODES * 4, add_parts, &x);
 }
 
-WIDE void histogram_subtract(packed *restrict parent, const packed *restrict child, size_t words) {
+WIDE static void subtract(packed *restrict parent, const packed *restrict child, size_t words) {
   for (size_t i = 0; i < words; i++) parent[i] -= child[i];
+}
+
+void histogram_subtract(packed *parent, const packed *child, size_t words) {
+  subtract(parent, child, words);
 }
 
 packed histogram_row_sum(row_set rows, const int32_t *q) {

@@ -1,7 +1,7 @@
 /* Two classes: -log p of the right one, p of class 1 the logistic function of the score. */
+#include "base/wide.h"
 #include "tree/fast_math.h"
 #include "tree/loss.h"
-#include "tree/wide.h"
 
 #include <math.h>
 

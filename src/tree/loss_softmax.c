@@ -1,8 +1,8 @@
 /* K classes: -log p of the right one, p the softmax of K scores. Hessians as Friedman (2001) has
  * them: K / (K - 1) p (1 - p). */
+#include "base/wide.h"
 #include "tree/fast_math.h"
 #include "tree/loss.h"
-#include "tree/wide.h"
 
 #include <math.h>
 

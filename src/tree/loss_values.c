@@ -1,8 +1,8 @@
 /* Losses of values: squared, Huber, quantile, Poisson, and one that the host brings. */
 #include "base/mem.h"
+#include "base/wide.h"
 #include "tree/fast_math.h"
 #include "tree/loss.h"
-#include "tree/wide.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -3,7 +3,7 @@
  * at once, and those within rounding of the best are weighed in float64. */
 #include "tree/split.h"
 
-#include "tree/wide.h"
+#include "base/wide.h"
 
 #include <math.h>
 #include <string.h>
