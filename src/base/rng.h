@@ -21,6 +21,10 @@ typedef enum rng_stream {
   RNG_TEST,
   RNG_ENSEMBLE,       /* seeds of members */
   RNG_FOREST,         /* rows and features of trees */
+  RNG_ENV,            /* worlds: step is world << 32 | episode */
+  RNG_EXPLORE,        /* noise of agents' actions */
+  RNG_REPLAY,         /* which transitions are learnt from */
+  RNG_OPPONENT,       /* which opponent is played */
   RNG_NODE = 1 << 16, /* streams from here on are numbered by graph node */
 } rng_stream;
 
