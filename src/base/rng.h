@@ -25,6 +25,7 @@ typedef enum rng_stream {
   RNG_EXPLORE,        /* noise of agents' actions */
   RNG_REPLAY,         /* which transitions are learnt from */
   RNG_OPPONENT,       /* which opponent is played */
+  RNG_RUN,            /* seeds of the runs of an experiment, and of what judges them */
   RNG_NODE = 1 << 16, /* streams from here on are numbered by graph node */
 } rng_stream;
 

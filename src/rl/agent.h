@@ -37,8 +37,12 @@ typedef struct agent_ops {
   const char *name, *summary;
   const opt_row *options;
   size_t n_options, config_size;
-  const learner_preset *presets; /* "sketch" is the first sketch's form; may be NULL */
-  unsigned spaces;               /* bit 1 << ENV_BOX, 1 << ENV_DISCRETE: action spaces it can do */
+  /* "sketch" is the first sketch's form. One that is named like an environment is what is taken
+   * there unless another is asked for. May be NULL. */
+  const learner_preset *presets;
+  unsigned spaces; /* bit 1 << ENV_BOX, 1 << ENV_DISCRETE: action spaces it can do */
+  /* Worlds that it likes to train in at a time, where nobody says how many; NULL: 1. */
+  size_t (*worlds)(const void *config);
   garam_status (*create)(agent **out, const void *config, const agent_setup *setup,
                          garam_error *err);
   void (*destroy)(agent *a);
