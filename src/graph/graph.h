@@ -50,10 +50,12 @@ tensor *graph_fill(graph *g, int rank, const int64_t *dims, double value);
 typedef enum param_init_kind {
   INIT_ZERO,
   INIT_ONE,
-  INIT_NORMAL,  /* scale = standard deviation */
-  INIT_UNIFORM, /* [-scale, scale) */
-  INIT_XAVIER,  /* Glorot & Bengio 2010, uniform: sqrt(6/(fan_in+fan_out)) * scale; 0 means 1 */
-  INIT_KAIMING, /* He et al. 2015, uniform: sqrt(3/fan_in) * scale; scale 0 means 1 */
+  INIT_NORMAL,     /* scale = standard deviation */
+  INIT_UNIFORM,    /* [-scale, scale) */
+  INIT_XAVIER,     /* Glorot & Bengio 2010, uniform: sqrt(6/(fan_in+fan_out)) * scale; 0 means 1 */
+  INIT_KAIMING,    /* He et al. 2015, uniform: sqrt(3/fan_in) * scale; scale 0 means 1 */
+  INIT_ORTHOGONAL, /* Saxe, McClelland & Ganguli 2014: columns (rows, where there are fewer) of
+                      length scale, at right angles; scale 0 means 1 */
 } param_init_kind;
 typedef struct param_init {
   param_init_kind kind;

@@ -298,6 +298,45 @@ static void test_parameters(void **state) {
 
 /* ---- gradients that are not there ---- */
 
+/* Tall, wide and square, float and double: products of columns (of rows, where there are fewer). */
+static void test_orthogonal(void **state) {
+  (void)state;
+  static const struct {
+    int64_t in, out;
+    double scale;
+    dtype real;
+  } cases[] = {{64, 64, 1.5, DTYPE_F32}, {7, 64, 0, DTYPE_F32}, {64, 5, 0.01, DTYPE_F32},
+               {9, 4, 2, DTYPE_F64},     {1, 3, 1, DTYPE_F64},  {3, 1, 1, DTYPE_F32}};
+  for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+    const int64_t in = cases[c].in, out = cases[c].out;
+    const bool wide = cases[c].real == DTYPE_F64, rows = in < out;
+    graph *g;
+    assert_int_equal(graph_new(&g, &(graph_config){.real = cases[c].real}, NULL), GARAM_OK);
+    graph_param(g, "before", DIMS(3), (param_init){.kind = INIT_ONE}, 0);
+    graph_param(g, "w", DIMS(in, out),
+                (param_init){.kind = INIT_ORTHOGONAL, .scale = cases[c].scale}, 0);
+    void *block = calloc(graph_param_block(g), sizeof(double));
+    graph_param_init(g, block, 11);
+    const size_t at = graph_param_info(g, 1)->offset;
+    const double scale = cases[c].scale > 0 ? cases[c].scale : 1;
+    const int64_t n = rows ? in : out, length = rows ? out : in;
+    for (int64_t a = 0; a < n; a++)
+      for (int64_t b = 0; b <= a; b++) {
+        double dot = 0;
+        for (int64_t k = 0; k < length; k++) {
+          const size_t i = at + (size_t)(rows ? a * out + k : k * out + a);
+          const size_t j = at + (size_t)(rows ? b * out + k : k * out + b);
+          dot += wide ? ((double *)block)[i] * ((double *)block)[j]
+                      : (double)((float *)block)[i] * (double)((float *)block)[j];
+        }
+        const double off = fabs(dot / (scale * scale) - (a == b));
+        assert_true(off < (wide ? 1e-14 : 1e-6));
+      }
+    free(block);
+    graph_free(g);
+  }
+}
+
 static void test_stopped_gradient(void **state) {
   (void)state;
   graph *g = fresh(true);
@@ -363,11 +402,9 @@ static void test_dropout(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_refusals),
-      cmocka_unit_test(test_blocks_are_asked_for),
-      cmocka_unit_test(test_parameters),
-      cmocka_unit_test(test_stopped_gradient),
-      cmocka_unit_test(test_no_gradient_of_a_gradient),
+      cmocka_unit_test(test_refusals),         cmocka_unit_test(test_blocks_are_asked_for),
+      cmocka_unit_test(test_parameters),       cmocka_unit_test(test_orthogonal),
+      cmocka_unit_test(test_stopped_gradient), cmocka_unit_test(test_no_gradient_of_a_gradient),
       cmocka_unit_test(test_dropout),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
