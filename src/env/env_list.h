@@ -4,7 +4,7 @@
 
 #include "rl/env.h"
 
-#define ENV_LIST(X) X(cartpole)
+#define ENV_LIST(X) X(cartpole) X(pendulum) X(mountain_car_continuous)
 
 #define X(name) extern const env_ops env_##name;
 ENV_LIST(X)
