@@ -4,7 +4,16 @@
 
 #include "rl/env.h"
 
-#define ENV_LIST(X) X(cartpole) X(pendulum) X(mountain_car_continuous)
+/* clang-format off */
+#define ENV_LIST(X)                                                                                \
+  X(cartpole)                                                                                      \
+  X(pendulum)                                                                                      \
+  X(mountain_car_continuous)                                                                       \
+  X(simple_spread)                                                                                 \
+  X(simple_tag)                                                                                    \
+  X(simple_adversary)                                                                              \
+  X(simple_speaker_listener)
+/* clang-format on */
 
 #define X(name) extern const env_ops env_##name;
 ENV_LIST(X)
