@@ -28,7 +28,14 @@ typedef struct baseline {
 } baseline;
 
 /* Tables end with a row without a name. `any` are those that play every environment. */
-#define BASELINE_LIST(X) X(any)
+/* clang-format off */
+#define BASELINE_LIST(X)                                                                           \
+  X(any)                                                                                           \
+  X(simple_spread)                                                                                 \
+  X(simple_tag)                                                                                    \
+  X(simple_adversary)                                                                              \
+  X(simple_speaker_listener)
+/* clang-format on */
 
 #define X(name) extern const baseline baselines_##name[];
 BASELINE_LIST(X)

@@ -156,8 +156,9 @@ static void greedy(const env *e, size_t i) {
 EACH_WORLD(greedy)
 
 const baseline baselines_simple_adversary[] = {
- {"simple_adversary", "greedy", "good agents cover a landmark each, the adversary follows the crowd", greedy_act, NULL},
- {.name = NULL},
+    {"simple_adversary", "greedy",
+     "good agents cover a landmark each, the adversary follows the crowd", greedy_act, NULL},
+    {.name = NULL},
 };
 
 const env_ops env_simple_adversary = {

@@ -66,7 +66,8 @@ static void show(env *e, size_t i) {
   float *row = e->batch.observation + i * AGENTS * OBSERVES;
   memcpy(row, shades[w->goal], sizeof shades[0]);
   float *out = particle_pair_of(row + OBSERVES, w->velocity[LISTENER]);
-  for (int l = 0; l < LANDMARKS; l++) out = particle_see(out, (const double *)w, LISTENER, AGENTS + l);
+  for (int l = 0; l < LANDMARKS; l++)
+    out = particle_see(out, (const double *)w, LISTENER, AGENTS + l);
   for (int k = 0; k < WORDS; k++) out[k] = (float)w->said[k];
 }
 
@@ -126,8 +127,9 @@ static void oracle(const env *e, size_t i) {
 EACH_WORLD(oracle)
 
 const baseline baselines_simple_speaker_listener[] = {
- {"simple_speaker_listener", "oracle", "the speaker names the landmark and the listener goes there", oracle_act, NULL},
- {.name = NULL},
+    {"simple_speaker_listener", "oracle",
+     "the speaker names the landmark and the listener goes there", oracle_act, NULL},
+    {.name = NULL},
 };
 
 const env_ops env_simple_speaker_listener = {

@@ -273,9 +273,12 @@ EACH_WORLD(planner)
 EACH_WORLD(oracle)
 
 const baseline baselines_simple_spread[] = {
-    {"simple_spread", "greedy", "everyone goes to the landmark that is nearest to itself", greedy_act, NULL},
-    {"simple_spread", "planner", "the cheapest assignment of landmarks, anew each step", planner_act, NULL},
-    {"simple_spread", "oracle", "the planner, looking four steps ahead with the world's own rules", oracle_act, NULL},
+    {"simple_spread", "greedy", "everyone goes to the landmark that is nearest to itself",
+     greedy_act, NULL},
+    {"simple_spread", "planner", "the cheapest assignment of landmarks, anew each step",
+     planner_act, NULL},
+    {"simple_spread", "oracle", "the planner, looking four steps ahead with the world's own rules",
+     oracle_act, NULL},
     {.name = NULL},
 };
 

@@ -201,8 +201,9 @@ static void greedy(const env *e, size_t i) {
 EACH_WORLD(greedy)
 
 const baseline baselines_simple_tag[] = {
- {"simple_tag", "greedy", "adversaries go straight for the nearest prey; prey that are agents flee", greedy_act, NULL},
- {.name = NULL},
+    {"simple_tag", "greedy",
+     "adversaries go straight for the nearest prey; prey that are agents flee", greedy_act, NULL},
+    {.name = NULL},
 };
 
 const env_ops env_simple_tag = {
