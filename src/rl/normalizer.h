@@ -16,6 +16,8 @@ typedef struct normalizer {
 garam_status normalizer_init(normalizer *z, size_t width, double clip, garam_error *err);
 void normalizer_deinit(normalizer *z);
 void normalizer_update(normalizer *z, const float *x, size_t n); /* x (n, width) */
+/* Of column k; 1 with fewer than two rows seen. */
+double normalizer_deviation(const normalizer *z, size_t k);
 /* y (n, width) may be x. With fewer than two rows seen it copies. */
 void normalizer_apply(const normalizer *z, float *y, const float *x, size_t n);
 

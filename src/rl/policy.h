@@ -16,9 +16,9 @@ typedef struct policy policy;
 /* params: the flat block that actor_build's graph of `spec` lays out, borrowed (the agent's own, so
  * that the policy is always what has been learnt so far), or NULL: one of its own, zeros. `version`
  * counts its changes (plan_config.params_version); NULL when params are the policy's own.
- * normalizer may be NULL. The shape and its strings are copied. */
+ * z may be NULL. The shape and its strings are copied. */
 garam_status policy_new(policy **out, const actor_spec *spec, float *params,
-                        const uint64_t *version, const normalizer *normalizer, garam_error *err);
+                        const uint64_t *version, const normalizer *z, garam_error *err);
 void policy_free(policy *p);
 
 const actor_spec *policy_spec(const policy *p);
@@ -29,6 +29,14 @@ size_t policy_parameters(const policy *p); /* scalars */
  * each n the first time it is seen; from then on nothing is allocated. */
 garam_status policy_act(policy *p, const float *observation, const uint8_t *alive, size_t n,
                         float *action, garam_error *err);
+
+/* Of the last policy_act: what agent a's head gave (n, actor_head_width), for who explores. */
+const float *policy_heads(const policy *p, int a);
+/* The graph of n worlds, for who exports it: input "observation" (n, A, O), normalised; outputs
+ * "head.A" and, of boxes, "action.A". Caller frees. */
+garam_status policy_graph(graph **out, const policy *p, size_t n, garam_error *err);
+const float *policy_params(const policy *p);
+const normalizer *policy_normalizer(const policy *p); /* NULL: none */
 
 /* `record`: env {name, options}, agent {name, options}, training; kept in the manifest. */
 garam_status policy_save(const policy *p, const json_t *record, const char *path, garam_error *err);
