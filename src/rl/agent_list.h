@@ -5,7 +5,7 @@
 
 #include "rl/agent.h"
 
-#define AGENT_LIST(X)
+#define AGENT_LIST(X) X(ppo) X(mappo)
 
 #define X(name) extern const agent_ops agent_##name;
 AGENT_LIST(X)
