@@ -34,7 +34,10 @@ typedef struct baseline {
   X(simple_spread)                                                                                 \
   X(simple_tag)                                                                                    \
   X(simple_adversary)                                                                              \
-  X(simple_speaker_listener)
+  X(simple_speaker_listener)                                                                       \
+  X(execution)                                                                                     \
+  X(market_making)                                                                                 \
+  X(portfolio)
 /* clang-format on */
 
 #define X(name) extern const baseline baselines_##name[];
