@@ -117,6 +117,18 @@ function(garam_add_tests)
   endforeach()
 endfunction()
 
+# Programs that the comparisons with peers ask (tests/peers/*_test.py).
+function(garam_add_probes)
+  file(GLOB probes CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/peers/*_probe.c)
+  foreach(probe ${probes})
+    get_filename_component(name ${probe} NAME_WE)
+    add_executable(probe.${name} ${probe})
+    target_link_libraries(probe.${name} PRIVATE garam_inner)
+    set_target_properties(probe.${name} PROPERTIES OUTPUT_NAME ${name} C_STANDARD 11
+      C_EXTENSIONS OFF RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
+  endforeach()
+endfunction()
+
 # Examples stand on the public headers and the shared library alone, as a host's program does.
 function(garam_add_examples)
   file(GLOB examples CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/examples/*.c)

@@ -1,5 +1,6 @@
 /* CartPole-v1: a pole on a cart that is pushed left or right (Barto, Sutton & Anderson 1983), with
  * Gymnasium's numbers: Euler steps of 0.02 s, over at 12 degrees or 2.4 metres, 500 steps. */
+#include "env/drawing.h"
 #include "env/env_list.h"
 
 #include <float.h>
@@ -77,9 +78,22 @@ static void cartpole_step(env *e, size_t begin, size_t end) {
   }
 }
 
+static void cartpole_draw(const env *e, size_t i, void (*text)(void *context, const char *svg),
+                          void *context) {
+  const cartpole *w = env_world(e, i);
+  const drawing d = {text, context};
+  const double x = 200 + 75 * w->x, y = 210, length = 120;
+  draw_page(&d);
+  draw_line(&d, 20, 220, 380, 220, "#999", 1);
+  draw_box(&d, x - 25, y - 10, 50, 20, "#5b6bd8");
+  draw_line(&d, x, y - 10, x + length * sin(w->angle), y - 10 - length * cos(w->angle), "#b5803a",
+            8);
+}
+
 const env_ops env_cartpole = {.name = "CartPole-v1",
                               .summary = "balance a pole on a cart; two choices",
                               .open = cartpole_open,
                               .close = cartpole_close,
                               .reset = cartpole_reset,
-                              .step = cartpole_step};
+                              .step = cartpole_step,
+                              .draw = cartpole_draw};

@@ -9,6 +9,7 @@
   X(cartpole)                                                                                      \
   X(pendulum)                                                                                      \
   X(mountain_car_continuous)                                                                       \
+  X(acrobot)                                                                       \
   X(simple_spread)                                                                                 \
   X(simple_tag)                                                                                    \
   X(simple_adversary)                                                                              \

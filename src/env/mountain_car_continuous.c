@@ -6,6 +6,7 @@
  * take the type of its partner: the first step moves in double, later ones in float, and the push
  * is a float unless the action was cut to [-1, 1] (then it is a Python number, a double). The cost
  * is of the action before it is cut. */
+#include "env/drawing.h"
 #include "env/env_list.h"
 
 #include <math.h>
@@ -85,10 +86,33 @@ static void mountain_car_step(env *e, size_t begin, size_t end) {
   }
 }
 
+static double height_at(double x) { /* on the page */
+  return 250 - 170 * (0.45 * sin(3 * x) + 0.55);
+}
+
+static double across(double x) {
+  return 20 + 200 * (x + 1.2);
+}
+
+static void mountain_car_draw(const env *e, size_t i, void (*text)(void *context, const char *svg),
+                              void *context) {
+  const mountain_car *w = env_world(e, i);
+  const drawing d = {text, context};
+  draw_page(&d);
+  text(context, "<polyline fill=\"none\" stroke=\"#999\" points=\"");
+  for (double x = -1.2; x < 0.61; x += 0.05)
+    draw_element(&d, "%.1f,%.1f ", across(x), height_at(x));
+  text(context, "\"/>");
+  draw_line(&d, across(0.45), height_at(0.45), across(0.45), height_at(0.45) - 40, "#333", 1);
+  draw_box(&d, across(0.45), height_at(0.45) - 40, 18, 10, "#d8604f");
+  draw_circle(&d, across(w->position), height_at(w->position) - 8, 8, "#5b6bd8");
+}
+
 const env_ops env_mountain_car_continuous = {.name = "MountainCarContinuous-v0",
                                              .summary =
                                                  "swing a weak car out of a valley; one force",
                                              .open = mountain_car_open,
                                              .close = mountain_car_close,
                                              .reset = mountain_car_reset,
-                                             .step = mountain_car_step};
+                                             .step = mountain_car_step,
+                                             .draw = mountain_car_draw};

@@ -2,6 +2,7 @@
 #include "env/particle.h"
 
 #include "base/mem.h"
+#include "env/drawing.h"
 
 #include <stdio.h>
 
@@ -131,18 +132,16 @@ void particle_choose(const particle_game *g, float *action, int choice) {
 
 void particle_draw(const particle_game *g, const double *world, const particle_paint *paint,
                    void (*text)(void *context, const char *svg), void *context) {
-  char line[256];
-  const double scale = 120; /* (-1.25, 1.25) of height, (-1.67, 1.67) of width */
-  text(context, "<rect width=\"400\" height=\"300\" fill=\"#fff\"/>"
-                "<rect x=\"80\" y=\"30\" width=\"240\" height=\"240\" fill=\"none\" "
+  const drawing d = {text, context};
+  const double scale = 100; /* pages show 2 to the sides, 1.5 up and down */
+  draw_page(&d);
+  text(context, "<rect x=\"100\" y=\"50\" width=\"200\" height=\"200\" fill=\"none\" "
                 "stroke=\"#ddd\"/>");
-  for (int b = g->n_bodies - 1; b >= 0; b--) {
-    const double x = fmin(fmax(200 + scale * world[2 * b], 0), 400),
-                 y = fmin(fmax(150 - scale * world[2 * b + 1], 0), 300);
-    snprintf(line, sizeof line,
-             "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"%.1f\" fill=\"%s\" fill-opacity=\"%s\" "
-             "stroke=\"#444\"/>",
-             x, y, scale * g->body[b].size, paint[b].fill, b < g->n_agents ? "0.8" : "1");
-    text(context, line);
-  }
+  for (int b = g->n_bodies - 1; b >= 0; b--)
+    draw_element(&d,
+                 "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"%.1f\" fill=\"%s\" fill-opacity=\"%s\" "
+                 "stroke=\"#444\"/>",
+                 fmin(fmax(200 + scale * world[2 * b], 0), 400),
+                 fmin(fmax(150 - scale * world[2 * b + 1], 0), 300), scale * g->body[b].size,
+                 paint[b].fill, b < g->n_agents ? "0.8" : "1");
 }

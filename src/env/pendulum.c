@@ -2,6 +2,7 @@
  * 2, steps of 0.05 s, 200 of them, never over before. The state is double; the action is a float,
  * and with NumPy 2 what is computed from it alone is float too (0.001 u^2 and 3 u), so it is here.
  */
+#include "env/drawing.h"
 #include "env/env_list.h"
 
 #include <math.h>
@@ -70,9 +71,21 @@ static void pendulum_step(env *e, size_t begin, size_t end) {
   }
 }
 
+static void pendulum_draw(const env *e, size_t i, void (*text)(void *context, const char *svg),
+                          void *context) {
+  const pendulum *w = env_world(e, i);
+  const drawing d = {text, context};
+  const double length = 110;
+  draw_page(&d);
+  draw_line(&d, 200, 150, 200 - length * sin(w->angle), 150 - length * cos(w->angle), "#d8604f",
+            14);
+  draw_circle(&d, 200, 150, 5, "#333");
+}
+
 const env_ops env_pendulum = {.name = "Pendulum-v1",
                               .summary = "swing a pendulum up and hold it; one torque",
                               .open = pendulum_open,
                               .close = pendulum_close,
                               .reset = pendulum_reset,
-                              .step = pendulum_step};
+                              .step = pendulum_step,
+                              .draw = pendulum_draw};

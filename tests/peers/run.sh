@@ -41,3 +41,6 @@ peer "TensorBoard: reads our event files" events_test.py "tensorboard"
 peer "PyTorch: logits, gradients, ten AdamW steps" transformer_test.py "torch safetensors"
 peer "tritonclient: Open Inference Protocol" serve_test.py "tritonclient.http numpy"
 peer "XGBoost, LightGBM, onnxruntime: trees there and back" trees_test.py "xgboost lightgbm onnxruntime numpy"
+export GARAM_ENV_PROBE="$PWD/build/dev/tests/env_probe"
+peer "gymnasium: classic control, step by step" env_test.py "gymnasium numpy" gymnasium
+peer "mpe2: particle worlds, step by step" env_test.py "gymnasium mpe2 numpy" mpe2
