@@ -44,3 +44,12 @@ void thread_for(size_t n, size_t grain, thread_fn fn, void *context) {
     fn(context, begin, n - begin < grain ? n : begin + grain);
   }
 }
+
+void thread_each(size_t n, void (*fn)(void *context, size_t i), void *context) {
+  if (n <= 1 || thread_count() == 1) {
+    for (size_t i = 0; i < n; i++) fn(context, i);
+    return;
+  }
+#pragma omp parallel for schedule(dynamic, 1)
+  for (size_t i = 0; i < n; i++) fn(context, i);
+}

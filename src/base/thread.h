@@ -20,4 +20,8 @@ typedef void (*thread_fn)(void *context, size_t begin, size_t end);
  * chunk starts at a multiple of grain, whatever the number of threads. */
 void thread_for(size_t n, size_t grain, thread_fn fn, void *context);
 
+/* Calls fn once for each of n items, in any order, each on the next thread that is free: for few
+ * and long ones. Whatever they enter inside runs serially, where there is more than one. */
+void thread_each(size_t n, void (*fn)(void *context, size_t i), void *context);
+
 #endif

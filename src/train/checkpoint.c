@@ -79,6 +79,11 @@ static garam_status same_identity(const char *path, const char *what, json_t *th
   return GARAM_OK;
 }
 
+garam_status checkpoint_same_identity(const char *path, json_t *there, json_t *here,
+                                      garam_error *err) {
+  return same_identity(path, "the run", there, here, err);
+}
+
 garam_status checkpoint_read(checkpoint *c, const char *path, garam_error *err) {
   package_reader *r = NULL;
   json_t *meta = NULL, *identity;
@@ -92,7 +97,7 @@ garam_status checkpoint_read(checkpoint *c, const char *path, garam_error *err) 
                         (long long)version, VERSION));
   TRY_GOTO(done, json_get_int(&step, meta, "step", 0, INT64_MAX, path, err));
   TRY_GOTO(done, json_get_object(&identity, meta, "identity", path, err));
-  TRY_GOTO(done, same_identity(path, "the run", identity, c->identity, err));
+  TRY_GOTO(done, checkpoint_same_identity(path, identity, c->identity, err));
 
   const package_tensor *blocks[MAX_PARTS], *rows, *exact;
   optim_array parts[MAX_PARTS];

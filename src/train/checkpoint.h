@@ -31,5 +31,8 @@ garam_status checkpoint_micro_batch(int *out, const char *path, garam_error *err
 /* Fills c, whose blocks and identity are there: refuses with GARAM_MISMATCH a file of other data
  * or options, naming the first that differs, and leaves c as it was on any error. */
 garam_status checkpoint_read(checkpoint *c, const char *path, garam_error *err);
+/* GARAM_MISMATCH, naming the first key that differs, unless both objects hold the same. */
+garam_status checkpoint_same_identity(const char *path, json_t *there, json_t *here,
+                                      garam_error *err);
 
 #endif
