@@ -26,36 +26,41 @@ const learner_ops *learner_find(const char *name, garam_error *err) {
   return NULL;
 }
 
-static garam_status apply_setting(const learner_ops *ops, void *config, const char *setting,
+static garam_status apply_setting(const char *whose, const opt_set *set, const char *setting,
                                   garam_error *err) {
   char name[64];
   const char *equals = strchr(setting, '=');
-  REQUIRE(equals && (size_t)(equals - setting) < sizeof name, "%s: preset setting \"%s\"",
-          ops->name, setting);
+  REQUIRE(equals && (size_t)(equals - setting) < sizeof name, "%s: preset setting \"%s\"", whose,
+          setting);
   snprintf(name, sizeof name, "%.*s", (int)(equals - setting), setting);
-  const opt_row *row = opt_find(ops->options, ops->n_options, name);
-  REQUIRE(row, "%s: preset setting \"%s\": no such option", ops->name, setting);
-  return opt_set_text(row, config, equals + 1, err);
+  const opt_row *row = opt_find(set->rows, set->n_rows, name);
+  REQUIRE(row, "%s: preset setting \"%s\": no such option", whose, setting);
+  return opt_set_text(row, set->config, equals + 1, err);
 }
 
-garam_status learner_apply_preset(const learner_ops *ops, void *config, const char *preset,
-                                  garam_error *err) {
+garam_status preset_apply(const char *whose, const learner_preset *presets, const opt_set *set,
+                          const char *preset, garam_error *err) {
   enum { MOST = 64 };
   const char *names[MOST];
   size_t n = 0;
-  for (; ops->presets && n < MOST && ops->presets[n].name; n++) {
-    names[n] = ops->presets[n].name;
+  for (; presets && n < MOST && presets[n].name; n++) {
+    names[n] = presets[n].name;
     if (strcmp(names[n], preset) != 0) continue;
-    for (const char *const *s = ops->presets[n].settings; *s; s++)
-      TRY(apply_setting(ops, config, *s, err));
+    for (const char *const *s = presets[n].settings; *s; s++)
+      TRY(apply_setting(whose, set, *s, err));
     return GARAM_OK;
   }
-  if (n == 0) return fail(err, GARAM_NOT_FOUND, "--preset: %s has no presets", ops->name);
+  if (n == 0) return fail(err, GARAM_NOT_FOUND, "--preset: %s has no presets", whose);
   char all[256] = "";
   for (size_t i = 0; i < n; i++) {
     size_t used = strlen(all);
     snprintf(all + used, sizeof all - used, "%s%s", i ? ", " : "", names[i]);
   }
-  return fail(err, GARAM_NOT_FOUND, "--preset: %s has no \"%s\"; it has %s", ops->name, preset,
-              all);
+  return fail(err, GARAM_NOT_FOUND, "--preset: %s has no \"%s\"; it has %s", whose, preset, all);
+}
+
+garam_status learner_apply_preset(const learner_ops *ops, void *config, const char *preset,
+                                  garam_error *err) {
+  const opt_set set = {.rows = ops->options, .n_rows = ops->n_options, .config = config};
+  return preset_apply(ops->name, ops->presets, &set, preset, err);
 }

@@ -108,5 +108,8 @@ const learner_ops *learner_find(const char *name, garam_error *err); /* nearest 
 /* Settings of a preset into a config that holds the defaults. */
 garam_status learner_apply_preset(const learner_ops *ops, void *config, const char *preset,
                                   garam_error *err);
+/* The same for anything that has rows and presets. */
+garam_status preset_apply(const char *whose, const learner_preset *presets, const opt_set *set,
+                          const char *preset, garam_error *err);
 
 #endif
