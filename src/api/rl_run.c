@@ -80,38 +80,38 @@ static garam_status apply_presets(rl_request *r, const char *preset, garam_error
   return preset_apply(r->agent_ops->name, r->agent_ops->presets, &set, preset, err);
 }
 
-garam_status rl_request_init_ops(rl_request *r, const env_ops *env, const agent_ops *agent,
+garam_status rl_request_init_ops(rl_request *r, const env_ops *world, const agent_ops *learns,
                                  const char *preset, garam_error *err) {
   memset(r, 0, sizeof *r);
   opt_defaults(rl_request_options, rl_request_n_options, r);
   opt_defaults(experiment_options, experiment_n_options, &r->experiment);
   r->seed = 1;
-  r->env_ops = env;
-  r->agent_ops = agent;
-  snprintf(r->env, sizeof r->env, "%s", env->name);
-  snprintf(r->agent, sizeof r->agent, "%s", agent->name);
-  TRY(defaults_of(&r->env_config, env->config_size, env->options, env->n_options, err));
-  TRY(defaults_of(&r->agent_config, agent->config_size, agent->options, agent->n_options, err));
+  r->env_ops = world;
+  r->agent_ops = learns;
+  snprintf(r->env, sizeof r->env, "%s", world->name);
+  snprintf(r->agent, sizeof r->agent, "%s", learns->name);
+  TRY(defaults_of(&r->env_config, world->config_size, world->options, world->n_options, err));
+  TRY(defaults_of(&r->agent_config, learns->config_size, learns->options, learns->n_options, err));
   const opt_set sets[] = {
       {.rows = rl_request_options, .n_rows = rl_request_n_options},
       {.rows = experiment_options, .n_rows = experiment_n_options},
-      {.rows = agent->options, .n_rows = agent->n_options},
+      {.rows = learns->options, .n_rows = learns->n_options},
   };
-  TRY(rl_rows_init(&r->agent_rows, "agent", agent->options, agent->n_options, sets, 2, err));
-  TRY(rl_rows_init(&r->env_rows, "env", env->options, env->n_options, sets, 3, err));
+  TRY(rl_rows_init(&r->agent_rows, "agent", learns->options, learns->n_options, sets, 2, err));
+  TRY(rl_rows_init(&r->env_rows, "env", world->options, world->n_options, sets, 3, err));
   return apply_presets(r, preset, err);
 }
 
-garam_status rl_request_init(rl_request *r, const char *env, const char *agent, const char *preset,
-                             garam_error *err) {
+garam_status rl_request_init(rl_request *r, const char *env_name, const char *agent_name,
+                             const char *preset, garam_error *err) {
   memset(r, 0, sizeof *r);
-  if (!env || !*env)
+  if (!env_name || !*env_name)
     return fail(err, GARAM_INVALID, "--env says in which environment; garam rl list has them");
-  if (!agent || !*agent)
+  if (!agent_name || !*agent_name)
     return fail(err, GARAM_INVALID, "--agent says what learns; garam rl list has them");
-  const env_ops *world = env_find(env, err);
+  const env_ops *world = env_find(env_name, err);
   if (!world) return err ? err->status : GARAM_NOT_FOUND;
-  const agent_ops *learns = agent_find(agent, err);
+  const agent_ops *learns = agent_find(agent_name, err);
   if (!learns) return err ? err->status : GARAM_NOT_FOUND;
   return rl_request_init_ops(r, world, learns, preset, err);
 }
@@ -242,7 +242,7 @@ garam_status rl_run(json_t **result, rl_request *r, const rl_hooks *hooks, garam
   run x = {.hooks = hooks ? hooks : &none};
   experiment_result out = {0};
   char digest[IO_SHA256_TEXT];
-  bool there;
+  bool there = false;
   garam_status status;
   *result = NULL;
   TRY(prepare_folder(r, &there, err));

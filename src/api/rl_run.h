@@ -35,10 +35,10 @@ extern const size_t rl_request_n_options;
 /* Defaults everywhere, then the preset; of an agent that has a preset with the environment's name
  * that one, when none is named. GARAM_NOT_FOUND, with the nearest name, where there is no such
  * environment, agent or preset. */
-garam_status rl_request_init(rl_request *r, const char *env, const char *agent, const char *preset,
-                             garam_error *err);
+garam_status rl_request_init(rl_request *r, const char *env_name, const char *agent_name,
+                             const char *preset, garam_error *err);
 /* With an environment and an agent of one's own. */
-garam_status rl_request_init_ops(rl_request *r, const env_ops *env, const agent_ops *agent,
+garam_status rl_request_init_ops(rl_request *r, const env_ops *world, const agent_ops *learns,
                                  const char *preset, garam_error *err);
 void rl_request_deinit(rl_request *r);
 size_t rl_request_sets(opt_set sets[RL_MAX_SETS], rl_request *r);
