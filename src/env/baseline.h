@@ -38,7 +38,8 @@ typedef struct baseline {
   X(execution)                                                                                     \
   X(market_making)                                                                                 \
   X(portfolio)
-/* clang-format on */
+/* clang-format on */                                                                              \
+  X(order_book)
 
 #define X(name) extern const baseline baselines_##name[];
 BASELINE_LIST(X)

@@ -17,7 +17,8 @@
   X(execution)                                                                                     \
   X(market_making)                                                                                 \
   X(portfolio)
-/* clang-format on */
+/* clang-format on */                                                                              \
+  X(order_book)
 
 #define X(name) extern const env_ops env_##name;
 ENV_LIST(X)
