@@ -37,9 +37,9 @@ typedef struct baseline {
   X(simple_speaker_listener)                                                                       \
   X(execution)                                                                                     \
   X(market_making)                                                                                 \
-  X(portfolio)
-/* clang-format on */                                                                              \
+  X(portfolio)                                                                                     \
   X(order_book)
+/* clang-format on */
 
 #define X(name) extern const baseline baselines_##name[];
 BASELINE_LIST(X)

@@ -16,9 +16,9 @@
   X(simple_speaker_listener)                                                                       \
   X(execution)                                                                                     \
   X(market_making)                                                                                 \
-  X(portfolio)
-/* clang-format on */                                                                              \
+  X(portfolio)                                                                                     \
   X(order_book)
+/* clang-format on */
 
 #define X(name) extern const env_ops env_##name;
 ENV_LIST(X)
