@@ -212,7 +212,6 @@ tensor *onpolicy_loss(graph *g, const onpolicy_nets *nets, tensor *const *heads,
   tensor *loss = op_add(policy_loss, op_scale(value_loss, c->value_weight, 0));
   if (c->entropy > 0) loss = op_sub(loss, op_scale(entropy, c->entropy, 0));
 
-  graph_output(g, "loss", loss);
   graph_output(g, "loss.policy", policy_loss);
   graph_output(g, "loss.value", value_loss);
   graph_output(g, "entropy", entropy);
@@ -225,5 +224,7 @@ tensor *onpolicy_build_loss(graph *g, const onpolicy_nets *nets, int64_t batch) 
   tensor *observation, *state, *heads[ENV_MAX_AGENTS];
   inputs(&observation, &state, g, nets, batch);
   heads_of(heads, nets, observation);
-  return onpolicy_loss(g, nets, heads, values(nets, observation, state));
+  tensor *loss = onpolicy_loss(g, nets, heads, values(nets, observation, state));
+  graph_output(g, "loss", loss);
+  return loss;
 }

@@ -114,10 +114,17 @@ static const learner_preset ppo_presets[] = {
     {"CartPole-v1", (const char *const[]){"parallel=8", "rollout=32", "epochs=20", "minibatches=1",
                                           "learning-rate=1e-3", "gamma=0.98", "lambda=0.8",
                                           "anneal-clip=true", NULL}},
+    {"Pendulum-v1",
+     (const char *const[]){"parallel=8", "rollout=256", "minibatches=32", "learning-rate=1e-3",
+                           "gamma=0.9", "normalize-observation=true", "normalize-reward=true",
+                           NULL}},
     {NULL, NULL},
 };
 
 static const learner_preset mappo_presets[] = {
+    {"simple_spread",
+     (const char *const[]){"parallel=64", "rollout=25", "minibatches=2", "learning-rate=1e-3",
+                           "gamma=0.95", "entropy=0.01", NULL}},
     {NULL, NULL},
 };
 
