@@ -35,6 +35,7 @@ typedef struct baseline {
   X(simple_tag)                                                                                    \
   X(simple_adversary)                                                                              \
   X(simple_speaker_listener)                                                                       \
+  X(predator_prey)                                                                                 \
   X(execution)                                                                                     \
   X(market_making)                                                                                 \
   X(portfolio)                                                                                     \

@@ -9,11 +9,12 @@
   X(cartpole)                                                                                      \
   X(pendulum)                                                                                      \
   X(mountain_car_continuous)                                                                       \
-  X(acrobot)                                                                       \
+  X(acrobot)                                                                                       \
   X(simple_spread)                                                                                 \
   X(simple_tag)                                                                                    \
   X(simple_adversary)                                                                              \
   X(simple_speaker_listener)                                                                       \
+  X(predator_prey)                                                                                 \
   X(execution)                                                                                     \
   X(market_making)                                                                                 \
   X(portfolio)                                                                                     \
