@@ -16,6 +16,7 @@
   X(export)                                                                                        \
   X(options)                                                                                       \
   X(models)                                                                                        \
+  X(rl)                                                                                            \
   X(bench)                                                                                         \
   X(version)                                                                                       \
   X(completion)

@@ -17,6 +17,11 @@ void page_printf(page *p, const char *format, ...) /* as it stands: numbers */
     __attribute__((format(printf, 2, 3)));
 char *page_take(page *p); /* mem_free */
 
+/* ---- section.c ---- */
+void page_open(page *p); /* up to the title's text, which the caller puts */
+void page_body(page *p); /* the rest of the head: what follows stands in <main> */
+void page_section(page *p, const char *title, const json_t *object); /* folded; nothing if empty */
+
 /* Fields of scores and manifests that may not be there. */
 double page_f64(const json_t *object, const char *key);         /* NaN */
 const char *page_string(const json_t *object, const char *key); /* NULL */

@@ -235,6 +235,17 @@ void svg_line(svg *s, const char *mark, const double *x, const double *y, size_t
   page_put(s->p, "\"/>\n");
 }
 
+void svg_band(svg *s, const char *mark, const double *x, const double *low, const double *high,
+              size_t n) {
+  bool open = false;
+  page_printf(s->p, "<path class=\"band %s\" d=\"", mark);
+  for (size_t i = 0; i < n; i++)
+    if (isfinite(high[i])) point(s, &open, x[i], high[i]);
+  for (size_t i = n; i-- > 0;)
+    if (isfinite(low[i])) point(s, &open, x[i], low[i]);
+  page_put(s->p, "Z\"/>\n");
+}
+
 static void put_tip(page *p, const char *tip) {
   if (!tip) return;
   page_put(p, "<title>");

@@ -42,6 +42,9 @@ double svg_y(const svg *s, double value);
 /* A line through points; where one is not finite, it is broken. `mark` is the CSS class. At most
  * about a thousand points are drawn: of more, the extremes of each column of pixels. */
 void svg_line(svg *s, const char *mark, const double *x, const double *y, size_t n);
+/* What lies between low and high. */
+void svg_band(svg *s, const char *mark, const double *x, const double *low, const double *high,
+              size_t n);
 void svg_dot(svg *s, const char *mark, double x, double y, double radius, const char *tip);
 void svg_rule_y(svg *s, const char *mark, double y);
 void svg_rule_x(svg *s, const char *mark, double x);
@@ -54,5 +57,11 @@ bool svg_coverage(page *p, const json_t *scores);    /* svg_coverage.c */
 bool svg_confusion(page *p, const json_t *detail);   /* svg_confusion.c */
 bool svg_equity(page *p, const json_t *scores);      /* svg_equity.c */
 bool svg_influence(page *p, const json_t *detail);   /* svg_influence.c: with its heading */
+
+/* Of reinforcement learning: `result` as garam rl train has it, `play` as garam rl play. */
+bool svg_learning(page *p, const json_t *result);  /* svg_learning.c */
+bool svg_seeds(page *p, const json_t *result);     /* svg_learning.c */
+bool svg_episode(page *p, const json_t *play);     /* svg_episode.c: pictures and lines */
+bool svg_profiles(page *p, const json_t *compare); /* svg_profiles.c */
 
 #endif
