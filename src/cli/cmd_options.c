@@ -153,7 +153,7 @@ static int run_models(cli *c) {
     for (const learner_ops *const *ops = learner_registry; *ops; ops++)
       json_array_append_new(list, json_pack("{s:s, s:s, s:o, s:o}", "name", (*ops)->name, "summary",
                                             (*ops)->summary, "tasks", tasks_json(*ops), "presets",
-                                            presets_json(*ops)));
+                                            presets_json((*ops)->presets)));
     return cli_print_json(c, json_pack("{s:o}", "models", list));
   }
   text_table *t = text_table_new("llll");
