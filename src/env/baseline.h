@@ -39,7 +39,8 @@ typedef struct baseline {
   X(execution)                                                                                     \
   X(market_making)                                                                                 \
   X(portfolio)                                                                                     \
-  X(order_book)
+  X(order_book)                                                                                    \
+  X(bars)
 /* clang-format on */
 
 #define X(name) extern const baseline baselines_##name[];

@@ -45,7 +45,7 @@ static void all_of_them_play(void **state) {
       double one = 0, two = 0;
       play(*ops, b, &one, 120);
       play(*ops, b, &two, 120);
-      assert_true(one == two);
+      if (one != two) fail_msg("%s %s: %.17g, then %.17g", (*ops)->name, b->name, one, two);
       assert_ptr_equal(baseline_find((*ops)->name, b->name, &err), b);
     }
   }

@@ -18,7 +18,8 @@
   X(execution)                                                                                     \
   X(market_making)                                                                                 \
   X(portfolio)                                                                                     \
-  X(order_book)
+  X(order_book)                                                                                    \
+  X(bars)
 /* clang-format on */
 
 #define X(name) extern const env_ops env_##name;

@@ -32,7 +32,7 @@ static double account_equity(const account *a, double price) {
 
 /* Half the spread at the fill, as a share of the price. Quotes at the row's start where there
  * are some; a bar with only closing quotes has those of the row before. */
-static double half_spread(const bars *b, size_t row, double price, const cost_config *costs) {
+double cost_half_spread(const bars *b, size_t row, double price, const cost_config *costs) {
   double bid = NAN, ask = NAN;
   if (b->snapshots || !b->open) {
     if (b->bid && b->ask) bid = b->bid[row], ask = b->ask[row];
@@ -63,7 +63,7 @@ static void account_trade(account *a, double price, double target, double cost_r
   a->n_trades++;
 }
 
-static double fill_price(const bars *b, size_t row) {
+double cost_fill_price(const bars *b, size_t row) {
   return b->open && !b->snapshots ? b->open[row] : b->close[row];
 }
 
@@ -76,8 +76,8 @@ static void walk(account *a, double *equity, const bars *b, const uint32_t *rows
   for (size_t i = 0; i < n; i++) {
     if (i > 0 && !a->ruined && position[i - 1] != held) {
       size_t row = (size_t)rows[i - 1] + 1;
-      double price = fill_price(b, row);
-      account_trade(a, price, position[i - 1], share + half_spread(b, row, price, costs));
+      double price = cost_fill_price(b, row);
+      account_trade(a, price, position[i - 1], share + cost_half_spread(b, row, price, costs));
       held = position[i - 1];
     }
     if (i + 1 == n && a->units != 0) {

@@ -155,6 +155,11 @@ typedef struct cost_config {
 extern const opt_row cost_options[];
 extern const size_t cost_n_options;
 
+/* Where a decision of the row before is filled: the row's open; a snapshot's or a lone close's own
+ * price. Half the spread there, as a share of the price: of quotes where there are some. */
+double cost_fill_price(const bars *b, size_t row);
+double cost_half_spread(const bars *b, size_t row, double price, const cost_config *costs);
+
 typedef struct backtest_report {
   size_t n_rows;
   double *equity;       /* (n_rows) strategy, starts at 1 */
