@@ -10,27 +10,35 @@
 #include <math.h>
 #include <string.h>
 
-typedef struct evaluation {
+typedef struct valuation {
   const env_ops *ops;
   const void *config; /* never NULL */
-  exact_act act;
-  void *context;
-} evaluation;
+  const player *who;
+} valuation;
 
-garam_status exact_act_baseline(void *context, env *probe, garam_error *err) {
-  const baseline *b = context;
-  TRY(baseline_check(b, probe, err));
-  b->act(probe, 0, probe->batch.n);
+static garam_status act_baseline(void *self, env *e, float *action, garam_error *err) {
+  const baseline *b = *(const baseline **)&self;
+  TRY(baseline_check(b, e, err));
+  b->act(e, 0, e->batch.n);
+  if (action != e->batch.action)
+    memcpy(action, e->batch.action,
+           e->batch.n * (size_t)e->shape.n_agents * (size_t)e->shape.action_width * sizeof *action);
   return GARAM_OK;
 }
 
-static garam_status probe_new(env **out, const evaluation *x, const void *config, size_t n,
+player player_baseline(const baseline *b) {
+  player who = {.act = act_baseline};
+  memcpy(&who.self, &b, sizeof b); /* never written through */
+  return who;
+}
+
+static garam_status probe_new(env **out, const valuation *x, const void *config, size_t n,
                               garam_error *err) {
   return env_new(out, x->ops, config, &(env_setup){.n = n}, err);
 }
 
 /* Without the price's luck a schedule that does not see the price always goes the same way. */
-static garam_status execution_value(exact_report *out, const evaluation *x, garam_error *err) {
+static garam_status execution_value(exact_report *out, const valuation *x, garam_error *err) {
   execution_config c = *(const execution_config *)x->config;
   if (c.observe_price)
     return fail(err, GARAM_UNSUPPORTED,
@@ -40,7 +48,7 @@ static garam_status execution_value(exact_report *out, const evaluation *x, gara
   env *e;
   TRY(probe_new(&e, x, &c, 1, err));
   do {
-    TRY_GOTO(done, x->act(x->context, e, err));
+    TRY_GOTO(done, x->who->act(x->who->self, e, e->batch.action, err));
     TRY_GOTO(done, env_step(e, err));
   } while (!e->batch.ended[0]);
   out->value = e->batch.last_return[0] * c.unit;
@@ -53,7 +61,7 @@ done:
 
 /* V_k(q) = E[cash of the fills - phi q^2 dt + V_k+1(q')]: both sides are filled apart from each
  * other, and the mid's moves have no expectation. One world for each inventory. */
-static garam_status market_making_value(exact_report *out, const evaluation *x, garam_error *err) {
+static garam_status market_making_value(exact_report *out, const valuation *x, garam_error *err) {
   env *e;
   garam_status status = GARAM_OK;
   const market_making_config *c = x->config;
@@ -66,7 +74,7 @@ static garam_status market_making_value(exact_report *out, const evaluation *x, 
   for (int i = 0; i < width; i++) next[i] = -c->market.terminal * (i - most) * (i - most);
   for (int k = m->c.steps - 1; k >= 0; k--) {
     for (int i = 0; i < width; i++) market_making_place(e, (size_t)i, k, i - most);
-    TRY_GOTO(free, x->act(x->context, e, err));
+    TRY_GOTO(free, x->who->act(x->who->self, e, e->batch.action, err));
     for (int i = 0; i < width; i++) {
       const double q = i - most;
       const double ask = fmin(fmax((double)e->batch.action[2 * i], 0), m->c.depth);
@@ -108,7 +116,7 @@ static double log_growth(const portfolio_model *m, double w) {
   return sum / sqrt(2 * M_PI);
 }
 
-static garam_status portfolio_value(exact_report *out, const evaluation *x, garam_error *err) {
+static garam_status portfolio_value(exact_report *out, const valuation *x, garam_error *err) {
   const portfolio_config *c = x->config;
   if (c->market.assets != 1 || c->fee > 0)
     return fail(err, GARAM_UNSUPPORTED,
@@ -119,7 +127,7 @@ static garam_status portfolio_value(exact_report *out, const evaluation *x, gara
   const portfolio_model *m = e->model;
   double sum = 0;
   do { /* a ruined world would begin anew: its clock is what counts */
-    TRY_GOTO(done, x->act(x->context, e, err));
+    TRY_GOTO(done, x->who->act(x->who->self, e, e->batch.action, err));
     sum += log_growth(m, fmin(fmax((double)e->batch.action[0], c->low), c->high));
     e->batch.action[0] = fminf(fmaxf(0, m->low[0]), m->high[0]);
     TRY_GOTO(done, env_step(e, err));
@@ -135,7 +143,7 @@ done:
 
 static const struct {
   const env_ops *ops;
-  garam_status (*value)(exact_report *out, const evaluation *x, garam_error *err);
+  garam_status (*value)(exact_report *out, const valuation *x, garam_error *err);
 } rows[] = {
     {&env_execution, execution_value},
     {&env_market_making, market_making_value},
@@ -148,15 +156,15 @@ bool exact_knows(const env_ops *ops) {
   return false;
 }
 
-garam_status exact_value(exact_report *out, const env_ops *ops, const void *config, exact_act act,
-                         void *context, garam_error *err) {
+garam_status exact_value(exact_report *out, const env_ops *ops, const void *config,
+                         const player *who, garam_error *err) {
   memset(out, 0, sizeof *out);
   for (size_t i = 0; i < COUNT_OF(rows); i++) {
     if (rows[i].ops != ops) continue;
     void *defaults = mem_zalloc(ops->config_size);
     if (!defaults) return fail_memory(err, ops->config_size);
     opt_defaults(ops->options, ops->n_options, defaults);
-    const evaluation x = {ops, config ? config : defaults, act, context};
+    const valuation x = {ops, config ? config : defaults, who};
     const garam_status status = rows[i].value(out, &x, err);
     mem_free(defaults);
     TRY(status);

@@ -6,10 +6,7 @@
 #define ENV_EXACT_H
 
 #include "env/baseline.h"
-
-/* Writes probe->batch.action from probe->batch.observation, for all of its worlds: a policy's
- * choice when it does not explore. */
-typedef garam_status (*exact_act)(void *context, env *probe, garam_error *err);
+#include "rl/evaluate.h"
 
 typedef struct exact_report {
   double value, optimum; /* more is better: -(E + lambda V) in money; money; log wealth a year */
@@ -20,9 +17,9 @@ typedef struct exact_report {
 bool exact_knows(const env_ops *ops);
 /* config NULL: the defaults. GARAM_UNSUPPORTED: no such environment, or options under which the
  * value has no closed computation (a price that is observed, costs, several assets). */
-garam_status exact_value(exact_report *out, const env_ops *ops, const void *config, exact_act act,
-                         void *context, garam_error *err);
-/* An exact_act: context is the baseline. */
-garam_status exact_act_baseline(void *context, env *probe, garam_error *err);
+garam_status exact_value(exact_report *out, const env_ops *ops, const void *config,
+                         const player *who, garam_error *err);
+/* A baseline as a player, for this and for evaluation_run. */
+player player_baseline(const baseline *b);
 
 #endif

@@ -19,9 +19,8 @@ static exact_report value_of(const env_ops *ops, const void *config, const char 
   exact_report r;
   const baseline *b = baseline_find(ops->name, name, &err);
   assert_non_null(b);
-  /* the act takes a void *: the table's row is only read */
-  if (exact_value(&r, ops, config, exact_act_baseline, (void *)(uintptr_t)b, &err) != GARAM_OK)
-    fail_msg("%s", err.message);
+  const player who = player_baseline(b);
+  if (exact_value(&r, ops, config, &who, &err) != GARAM_OK) fail_msg("%s", err.message);
   return r;
 }
 
@@ -112,24 +111,20 @@ static void says_what_it_cannot(void **state) {
   const baseline *b = baseline_find("CartPole-v1", "zero", &err);
   assert_false(exact_knows(&env_cartpole));
   assert_true(exact_knows(&env_portfolio));
-  void *context = (void *)(uintptr_t)b;
-  assert_int_equal(exact_value(&r, &env_cartpole, NULL, exact_act_baseline, context, &err),
-                   GARAM_UNSUPPORTED);
+  player who = player_baseline(b);
+  assert_int_equal(exact_value(&r, &env_cartpole, NULL, &who, &err), GARAM_UNSUPPORTED);
   portfolio_config p;
   opt_defaults(env_portfolio.options, env_portfolio.n_options, &p);
   p.fee = .001;
-  assert_int_equal(exact_value(&r, &env_portfolio, &p, exact_act_baseline, context, &err),
-                   GARAM_UNSUPPORTED);
+  assert_int_equal(exact_value(&r, &env_portfolio, &p, &who, &err), GARAM_UNSUPPORTED);
   execution_config x;
   opt_defaults(env_execution.options, env_execution.n_options, &x);
   x.observe_price = true;
-  assert_int_equal(exact_value(&r, &env_execution, &x, exact_act_baseline, context, &err),
-                   GARAM_UNSUPPORTED);
+  assert_int_equal(exact_value(&r, &env_execution, &x, &who, &err), GARAM_UNSUPPORTED);
   /* a baseline of another environment */
   b = baseline_find("portfolio", "merton", &err);
-  assert_int_equal(
-      exact_value(&r, &env_execution, NULL, exact_act_baseline, (void *)(uintptr_t)b, &err),
-      GARAM_MISMATCH);
+  who = player_baseline(b);
+  assert_int_equal(exact_value(&r, &env_execution, NULL, &who, &err), GARAM_MISMATCH);
 }
 
 int main(void) {
