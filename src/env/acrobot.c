@@ -2,8 +2,10 @@
  * the bar (Sutton 1996; the equations of Sutton & Barto's book), with Gymnasium's numbers: one
  * Runge-Kutta step of 0.2 s, 500 steps, -1 for each but the last. Gymnasium begins with floats and
  * goes on in double; so the first state is rounded. */
+#include "base/wide.h"
 #include "env/drawing.h"
 #include "env/env_list.h"
+#include "env/trig.h"
 
 #include <math.h>
 
@@ -56,21 +58,31 @@ static void acrobot_reset(env *e, size_t i, rng *r) {
   show(e->batch.observation + i * 6, w);
 }
 
-/* Links of mass and length 1, centres half way, moments of inertia 1. y: two angles, two turns. */
-static void slope(double out[4], const double y[4], double torque) {
-  const double c2 = cos(y[1]), s2 = sin(y[1]);
-  const double d1 = 0.25 + (1.25 + c2) + 2, d2 = 0.25 + 0.5 * c2 + 1;
-  const double phi2 = 0.5 * gravity * cos(y[0] + y[1] - pi / 2);
-  const double phi1 =
-      -0.5 * (y[3] * y[3]) * s2 - y[3] * y[2] * s2 + 1.5 * gravity * cos(y[0] - pi / 2) + phi2;
-  out[0] = y[2];
-  out[1] = y[3];
-  out[3] = (torque + d2 / d1 * phi1 - 0.5 * (y[2] * y[2]) * s2 - phi2) / (1.25 - d2 * d2 / d1);
-  out[2] = -(d2 * out[3] + phi1) / d1;
+/* As many worlds at a time as registers like; a short last lot is filled up with zeros. */
+enum { LOT = 16 };
+typedef double lot[LOT];
+
+/* Links of mass and length 1, centres half way, moments of inertia 1. cos(x - pi/2) is sin x. */
+static inline void slope(lot out[4], lot y[4], const lot torque) {
+  for (int k = 0; k < LOT; k++) {
+    const trig second = trig_of(y[1][k]);
+    const double c2 = second.cosine, s2 = second.sine, turn1 = y[2][k], turn2 = y[3][k];
+    const double d1 = 0.25 + (1.25 + c2) + 2, d2 = 0.25 + 0.5 * c2 + 1;
+    const double phi2 = 0.5 * gravity * trig_of(y[0][k] + y[1][k]).sine;
+    const double phi1 = -0.5 * (turn2 * turn2) * s2 - turn2 * turn1 * s2 +
+                        1.5 * gravity * trig_of(y[0][k]).sine + phi2;
+    const double faster =
+        (torque[k] + d2 / d1 * phi1 - 0.5 * (turn1 * turn1) * s2 - phi2) / (1.25 - d2 * d2 / d1);
+    out[0][k] = turn1;
+    out[1][k] = turn2;
+    out[2][k] = -(d2 * faster + phi1) / d1;
+    out[3][k] = faster;
+  }
 }
 
-static void add(double out[4], const double y[4], double by, const double k[4]) {
-  for (int i = 0; i < 4; i++) out[i] = y[i] + by * k[i];
+static inline void add(lot out[4], lot y[4], double by, lot slopes[4]) {
+  for (int i = 0; i < 4; i++)
+    for (int k = 0; k < LOT; k++) out[i][k] = y[i][k] + by * slopes[i][k];
 }
 
 static double wrap(double x) {
@@ -79,28 +91,62 @@ static double wrap(double x) {
   return x;
 }
 
+WIDE static void step_lot(acrobot *restrict w, const float *restrict action, size_t n) {
+  lot y[4] = {{0}}, torque = {0}, at[4], k1[4], k2[4], k3[4], k4[4];
+  for (size_t k = 0; k < n; k++) {
+    for (int j = 0; j < 2; j++) {
+      y[j][k] = w[k].angle[j];
+      y[2 + j][k] = w[k].turn[j];
+    }
+    torque[k] = (double)action[k] - 1;
+  }
+  slope(k1, y, torque);
+  add(at, y, tau / 2, k1);
+  slope(k2, at, torque);
+  add(at, y, tau / 2, k2);
+  slope(k3, at, torque);
+  add(at, y, tau, k3);
+  slope(k4, at, torque);
+  for (int i = 0; i < 4; i++)
+    for (int k = 0; k < LOT; k++)
+      y[i][k] += tau / 6 * (k1[i][k] + 2 * k2[i][k] + 2 * k3[i][k] + k4[i][k]);
+  for (size_t k = 0; k < n; k++)
+    w[k] = (acrobot){{wrap(y[0][k]), wrap(y[1][k])},
+                     {fmin(fmax(y[2][k], -4 * pi), 4 * pi), fmin(fmax(y[3][k], -9 * pi), 9 * pi)}};
+}
+
+WIDE static void show_lot(float *restrict observation, float *restrict reward,
+                          uint8_t *restrict terminated, const acrobot *restrict w, size_t n) {
+  lot first = {0}, second = {0};
+  trig seen[2][LOT];
+  uint8_t up[LOT];
+  for (size_t k = 0; k < n; k++) {
+    first[k] = w[k].angle[0];
+    second[k] = w[k].angle[1];
+  }
+  for (int k = 0; k < LOT; k++) {
+    seen[0][k] = trig_of(first[k]);
+    seen[1][k] = trig_of(second[k]);
+    up[k] = -seen[0][k].cosine - trig_of(second[k] + first[k]).cosine > 1;
+  }
+  for (size_t k = 0; k < n; k++, observation += 6) {
+    for (int j = 0; j < 2; j++) {
+      observation[2 * j] = (float)seen[j][k].cosine;
+      observation[2 * j + 1] = (float)seen[j][k].sine;
+      observation[4 + j] = (float)w[k].turn[j];
+    }
+    terminated[k] = up[k];
+    reward[k] = up[k] ? 0 : -1;
+  }
+}
+
 static void acrobot_step(env *e, size_t begin, size_t end) {
   acrobot *worlds = env_world(e, 0);
-  for (size_t i = begin; i < end; i++) {
-    acrobot *w = worlds + i;
-    const double torque = (double)e->batch.action[i] - 1;
-    const double y[4] = {w->angle[0], w->angle[1], w->turn[0], w->turn[1]};
-    double k1[4], k2[4], k3[4], k4[4], at[4], next[4];
-    slope(k1, y, torque);
-    add(at, y, tau / 2, k1);
-    slope(k2, at, torque);
-    add(at, y, tau / 2, k2);
-    slope(k3, at, torque);
-    add(at, y, tau, k3);
-    slope(k4, at, torque);
-    for (int k = 0; k < 4; k++) next[k] = y[k] + tau / 6 * (k1[k] + 2 * k2[k] + 2 * k3[k] + k4[k]);
-    for (int k = 0; k < 2; k++) w->angle[k] = wrap(next[k]);
-    w->turn[0] = fmin(fmax(next[2], -4 * pi), 4 * pi);
-    w->turn[1] = fmin(fmax(next[3], -9 * pi), 9 * pi);
-    const bool up = -cos(w->angle[0]) - cos(w->angle[1] + w->angle[0]) > 1;
-    e->batch.terminated[i] = up;
-    e->batch.reward[i] = up ? 0 : -1;
-    show(e->batch.observation + i * 6, w);
+  const env_batch *b = &e->batch;
+  for (size_t i = begin; i < end; i += LOT) {
+    const size_t n = end - i < LOT ? end - i : LOT;
+    step_lot(worlds + i, b->action + i, n);
+    show_lot(b->observation + 6 * i, b->reward + i, b->terminated + i, worlds + i, n);
   }
 }
 

@@ -2,8 +2,10 @@
  * 2, steps of 0.05 s, 200 of them, never over before. The state is double; the action is a float,
  * and with NumPy 2 what is computed from it alone is float too (0.001 u^2 and 3 u), so it is here.
  */
+#include "base/wide.h"
 #include "env/drawing.h"
 #include "env/env_list.h"
+#include "env/trig.h"
 
 #include <math.h>
 
@@ -54,21 +56,53 @@ static void pendulum_reset(env *e, size_t i, rng *r) {
   show(e->batch.observation + i * 3, w);
 }
 
+/* As many worlds at a time as registers like; a short last lot is filled up with zeros. */
+enum { LOT = 32 };
+
+WIDE static void step_lot(pendulum *restrict w, const float *restrict action,
+                          float *restrict observation, float *restrict reward, size_t n) {
+  double angle[LOT] = {0}, turn[LOT] = {0}, sine[LOT], cosine[LOT], cost[LOT];
+  float torque[LOT] = {0};
+  for (size_t k = 0; k < n; k++) {
+    angle[k] = w[k].angle;
+    turn[k] = w[k].turn;
+    torque[k] = action[k];
+  }
+  for (int k = 0; k < LOT; k++) { /* one loop for each cut: the compiler widens those */
+    const float u = torque[k] < -max_torque ? -max_torque : torque[k];
+    torque[k] = u > max_torque ? max_torque : u;
+  }
+  for (int k = 0; k < LOT; k++) {
+    const double turns = (angle[k] + pi) / (2 * pi), off = angle[k] - 2 * pi * trig_floor(turns);
+    cost[k] = off * off + 0.1 * (turn[k] * turn[k]) + (double)(0.001f * (torque[k] * torque[k]));
+  }
+  for (int k = 0; k < LOT; k++)
+    turn[k] += (3 * gravity / 2 * trig_of(angle[k]).sine + (double)(3 * torque[k])) * tau;
+  for (int k = 0; k < LOT; k++) {
+    const double next = turn[k] < -max_turn ? -max_turn : turn[k];
+    turn[k] = next > max_turn ? max_turn : next;
+  }
+  for (int k = 0; k < LOT; k++) {
+    angle[k] += turn[k] * tau;
+    const trig t = trig_of(angle[k]);
+    sine[k] = t.sine;
+    cosine[k] = t.cosine;
+  }
+  for (size_t k = 0; k < n; k++) {
+    w[k] = (pendulum){angle[k], turn[k]};
+    reward[k] = (float)-cost[k];
+    observation[3 * k] = (float)cosine[k];
+    observation[3 * k + 1] = (float)sine[k];
+    observation[3 * k + 2] = (float)turn[k];
+  }
+}
+
 static void pendulum_step(env *e, size_t begin, size_t end) {
   pendulum *worlds = env_world(e, 0);
-  for (size_t i = begin; i < end; i++) {
-    pendulum *w = worlds + i;
-    const float torque = fminf(fmaxf(e->batch.action[i], -max_torque), max_torque);
-    const double off = w->angle - 2 * pi * floor((w->angle + pi) / (2 * pi));
-    const double cost =
-        off * off + 0.1 * (w->turn * w->turn) + (double)(0.001f * (torque * torque));
-    double turn = w->turn + (3 * gravity / 2 * sin(w->angle) + (double)(3 * torque)) * tau;
-    turn = fmin(fmax(turn, -max_turn), max_turn);
-    w->angle += turn * tau;
-    w->turn = turn;
-    e->batch.reward[i] = (float)-cost;
-    show(e->batch.observation + i * 3, w);
-  }
+  const env_batch *b = &e->batch;
+  for (size_t i = begin; i < end; i += LOT)
+    step_lot(worlds + i, b->action + i, b->observation + 3 * i, b->reward + i,
+             end - i < LOT ? end - i : LOT);
 }
 
 static void pendulum_draw(const env *e, size_t i, void (*text)(void *context, const char *svg),

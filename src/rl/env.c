@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "base/thread.h"
+#include "base/wide.h"
 
 #include <math.h>
 #include <stdatomic.h>
@@ -188,14 +189,29 @@ static void end_episode(env *e, size_t i) {
 /* ---- a step -------------------------------------------------------------------------------- */
 
 /* No branch a number, so that it is a few instructions a register. */
-static bool finite_all(const float *x, size_t n) {
+WIDE static uint32_t count_bad(const float *x, size_t n) {
   uint32_t bad = 0;
   for (size_t i = 0; i < n; i++) {
     uint32_t bits;
     memcpy(&bits, x + i, sizeof bits);
     bad |= (bits & 0x7f800000u) == 0x7f800000u;
   }
-  return !bad;
+  return bad;
+}
+
+static bool finite_all(const float *x, size_t n) {
+  return !count_bad(x, n);
+}
+
+/* Whole numbers from 0 to below n, at most 2^22: above 2^23 a float has no fraction, so adding that
+ * rounds. */
+WIDE static uint32_t count_misfits(const float *x, size_t n_numbers, float n) {
+  uint32_t bad = 0;
+  for (size_t i = 0; i < n_numbers; i++) {
+    const float rounded = (x[i] + 0x1p23f) - 0x1p23f;
+    bad |= (uint32_t)(!(x[i] >= 0) | !(x[i] < n) | (rounded != x[i]));
+  }
+  return bad;
 }
 
 static bool action_fits(const env_space *space, const float *action) {
@@ -224,6 +240,43 @@ static bool actions_fit(const env *e, size_t i) {
   return true;
 }
 
+/* What must hold of the actions of a chunk for all to fit, whoever is alive: quick to see. Where it
+ * does not hold they are looked at one by one. */
+static bool surely_fit(const env *e, size_t begin, size_t end) {
+  const env_shape *s = &e->shape;
+  const size_t each = (size_t)s->n_agents * (size_t)s->action_width;
+  const float *action = e->batch.action + begin * each;
+  int boxes = 0, fewest = 1 << 22;
+  for (int a = 0; a < s->n_agents; a++) {
+    if (s->agents[a].action.kind == ENV_BOX) boxes++;
+    else if (s->agents[a].action.n < fewest) fewest = s->agents[a].action.n;
+  }
+  if (boxes == s->n_agents) return finite_all(action, (end - begin) * each);
+  if (boxes > 0 || s->action_width > 1) return false;
+  return !count_misfits(action, (end - begin) * each, (float)fewest);
+}
+
+WIDE static void add_rewards(double *restrict sum, const float *restrict reward, size_t n) {
+  for (size_t i = 0; i < n; i++) sum[i] += (double)reward[i];
+}
+
+/* Something may end in world i. */
+static void settle(env *e, size_t i, bool cut_now) {
+  env_batch *b = &e->batch;
+  const size_t agents = (size_t)e->shape.n_agents;
+  uint8_t *alive = b->alive + i * agents;
+  bool any = false;
+  for (size_t a = 0; a < agents; a++) {
+    const size_t at = i * agents + a;
+    if (!alive[a]) continue;
+    if (b->terminated[at]) b->truncated[at] = 0;
+    else if (cut_now) b->truncated[at] = 1;
+    alive[a] = !b->terminated[at] && !b->truncated[at];
+    any |= alive[a];
+  }
+  if (!any) end_episode(e, i);
+}
+
 static void step_range(void *context, size_t begin, size_t end) {
   stepping *x = context;
   env *e = x->e;
@@ -231,7 +284,8 @@ static void step_range(void *context, size_t begin, size_t end) {
   env_batch *b = &e->batch;
   const size_t agents = (size_t)s->n_agents, n = end - begin;
   const size_t observed = agents * (size_t)s->observation_width, state = (size_t)s->state_width;
-  for (size_t i = begin; i < end; i++)
+  const bool fit = surely_fit(e, begin, end);
+  for (size_t i = begin; i < end && !fit; i++)
     if (!actions_fit(e, i)) {
       note(&x->bad_action, i);
       return;
@@ -249,20 +303,14 @@ static void step_range(void *context, size_t begin, size_t end) {
     note(&x->bad_result, begin);
     return;
   }
+  add_rewards(b->episode_return + begin * agents, b->reward + begin * agents, n * agents);
+  const int32_t limit = s->max_steps > 0 ? s->max_steps : INT32_MAX;
   for (size_t i = begin; i < end; i++) {
-    const bool cut_now = ++b->steps[i] >= s->max_steps && s->max_steps > 0;
-    uint8_t *alive = b->alive + i * agents;
-    bool any = false;
-    for (size_t a = 0; a < agents; a++) {
-      const size_t at = i * agents + a;
-      b->episode_return[at] += (double)b->reward[at];
-      if (!alive[a]) continue;
-      if (b->terminated[at]) b->truncated[at] = 0;
-      else if (cut_now) b->truncated[at] = 1;
-      alive[a] = !b->terminated[at] && !b->truncated[at];
-      any |= alive[a];
-    }
-    if (!any) end_episode(e, i);
+    const bool cut_now = ++b->steps[i] >= limit;
+    uint8_t over = cut_now;
+    for (size_t a = i * agents; a < (i + 1) * agents; a++)
+      over |= b->terminated[a] | b->truncated[a];
+    if (over) settle(e, i, cut_now);
   }
 }
 
