@@ -92,7 +92,7 @@ garam_status env_new(env **out, const env_ops *ops, const void *config, const en
   e->ops = ops;
   e->seed = setup->seed;
   if (ops->config_size) {
-    e->config = mem_alloc(ops->config_size);
+    e->config = mem_zalloc(ops->config_size);
     if (!e->config) {
       status = fail_memory(err, ops->config_size);
       goto done;
