@@ -3,8 +3,8 @@
  * asking, so that no request overtakes another and p99 stays near p50. Everything is loaded and
  * warmed before the first request; from then on a run allocates nothing.
  *
- * What a worker is stands behind session_ops: the pipeline of a package (session_pipeline.c), or
- * a test's own. */
+ * What a worker is stands behind session_ops: the pipeline of a package (session_pipeline.c), a
+ * policy (session_policy.c), or a test's own. */
 #ifndef INFER_SESSION_H
 #define INFER_SESSION_H
 
@@ -26,6 +26,7 @@ typedef struct session_info {
                                        target of training; over 1: none is sure enough */
   double target;                    /* that accuracy, 0.95; 0: the model has no threshold */
   size_t bytes;                     /* of the package file */
+  bool acts; /* a policy: outputs are what its bodies do; one output, "action" (n, n_outputs) */
 } session_info;
 
 /* Rows of a text table read for prediction, and what was predicted for some of them. */
@@ -59,9 +60,16 @@ typedef struct session_config {
 extern const opt_row session_options[];
 extern const size_t session_n_options;
 
-/* Loads the package once a worker (at load, under the thread count of a request) and warms it. */
+/* A pipeline or a policy, by what the package says it is. Loads the package once a worker (at load,
+ * under the thread count of a request) and warms it. */
 garam_status session_load(session **out, const char *path, const session_config *config,
                           garam_error *err);
+
+/* The two kinds that it chooses from: session_pipeline.c, session_policy.c. */
+garam_status session_load_pipeline(session **out, const char *path, const session_config *config,
+                                   garam_error *err);
+garam_status session_load_policy(session **out, const char *path, const session_config *config,
+                                 garam_error *err);
 
 /* A session over workers of one's own, which it takes (also when it fails); `shared` as well, and
  * info's strings are borrowed. Warms every worker. */

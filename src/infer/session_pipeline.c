@@ -148,8 +148,8 @@ static garam_status info_of(session_info *info, shared_names *names, const pipel
   return GARAM_OK;
 }
 
-garam_status session_load(session **out, const char *path, const session_config *config,
-                          garam_error *err) {
+garam_status session_load_pipeline(session **out, const char *path, const session_config *config,
+                                   garam_error *err) {
   garam_status status = GARAM_OK;
   size_t n = (size_t)(config->workers > 0 ? config->workers : thread_available()), loaded = 0;
   session_info info;

@@ -18,13 +18,17 @@ int oip_top_class(const float *p, int k) {
   return top;
 }
 
+static bool is_values(const session_info *model) {
+  return model->acts || model->task == TASK_REGRESSION || model->task == TASK_RANKING;
+}
+
 static const char *output_name(const session_info *model, int which) {
   if (which == OIP_LABEL) return "label";
-  return model->task == TASK_REGRESSION || model->task == TASK_RANKING ? "value" : "probabilities";
+  return model->acts ? "action" : is_values(model) ? "value" : "probabilities";
 }
 
 static int n_outputs(const session_info *model) {
-  return output_name(model, 0)[0] == 'v' ? 1 : 2;
+  return is_values(model) ? 1 : 2;
 }
 
 /* ---- elements -------------------------------------------------------------------------- */
@@ -566,13 +570,18 @@ void oip_model_metadata(text *t, const session_info *model, const char *name) {
               model->n_features, output_name(model, 0), model->n_outputs);
   if (n_outputs(model) == 2)
     text_string(t, ",{\"name\":\"label\",\"datatype\":\"BYTES\",\"shape\":[-1]}");
-  text_format(t, "],\"parameters\":{\"task\":\"%s\",\"learner\":", task_names[model->task]);
+  text_format(t, "],\"parameters\":{\"task\":\"%s\",\"learner\":",
+              model->acts ? "policy" : task_names[model->task]);
   text_json_string(t, model->learner);
   text_format(t, ",\"context\":%zu,", model->context);
   names(t, "feature_names", model->feature_names, model->n_features);
   if (n_outputs(model) == 2) {
     text_string(t, ",");
     names(t, "class_names", model->output_names, (size_t)model->n_outputs);
+  }
+  if (model->acts) {
+    text_string(t, ",");
+    names(t, "action_names", model->output_names, (size_t)model->n_outputs);
   }
   text_string(t, ",\"sha256\":");
   text_json_string(t, model->sha256);

@@ -4,7 +4,7 @@
  *
  * One input, "features": FP32 (n, T, F), or (n, F) when T is 1. FP64, INT32 and INT64 are
  * converted and must fit. Two outputs: "probabilities" FP32 (n, K) and "label" BYTES (n); a
- * regression has one, "value" FP32 (n, 1). */
+ * regression has one, "value" FP32 (n, 1), a policy "action" FP32 (n, K). */
 #ifndef SERVE_OIP_H
 #define SERVE_OIP_H
 

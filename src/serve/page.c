@@ -26,7 +26,7 @@ static void model_write(text *t, const serve_state *s, size_t i) {
   text_html(t, s->names[i]);
   text_string(t, "</h2>\n<p>");
   text_html(t, info->learner);
-  text_format(t, ", %s, ", task_names[info->task]);
+  text_format(t, ", %s, ", info->acts ? "policy" : task_names[info->task]);
   if (info->context > 1)
     text_format(t, "windows of %zu rows of %zu features", info->context, info->n_features);
   else text_format(t, "rows of %zu features", info->n_features);
@@ -39,7 +39,8 @@ static void model_write(text *t, const serve_state *s, size_t i) {
   text_html(t, info->sha256);
   text_string(t, "</small></p>\n");
   example(t, s, s->names[i], "", "");
-  example(t, s, s->names[i], "/predict", " -H 'Content-Type: text/csv' --data-binary @bars.csv");
+  if (!info->acts)
+    example(t, s, s->names[i], "/predict", " -H 'Content-Type: text/csv' --data-binary @bars.csv");
   char arguments[256];
   if (info->context > 1)
     snprintf(arguments, sizeof arguments,

@@ -235,13 +235,50 @@ static void test_drain(void **state) {
   free(csv);
 }
 
+/* A policy does over HTTP what it does when it plays. */
+static void test_policy(void **state) {
+  journey *j = *state;
+  journey_ok(j, "rl train --env Pendulum-v1 --agent ppo --steps 2000 --episodes 2 --eval-episodes "
+                "2 --quiet --out policy.safetensors");
+  journey_ok(j, "rl play policy.safetensors --json");
+  *strchr(j->out, '\n') = 0;
+  json_t *step = journey_json(j);
+  json_t *observation = json_array_get(json_object_get(step, "observation"), 0);
+  const double action =
+      json_number_value(json_array_get(json_array_get(json_object_get(step, "action"), 0), 0));
+  char body[512];
+  snprintf(body, sizeof body,
+           "{\"inputs\":[{\"name\":\"features\",\"datatype\":\"FP32\",\"shape\":[1,3],"
+           "\"data\":[%.9g,%.9g,%.9g]}]}",
+           json_number_value(json_array_get(observation, 0)),
+           json_number_value(json_array_get(observation, 1)),
+           json_number_value(json_array_get(observation, 2)));
+  int port = start(j, "serve policy.safetensors --port 0 --workers 1");
+  client c;
+  assert_true(client_open(&c, port));
+  reply r = client_ask(&c, "GET", "/v2/models/policy", "", "", 0);
+  json_t *json = answer(&r), *parameters = json_object_get(json, "parameters");
+  assert_string_equal(json_string_value(json_object_get(parameters, "task")), "policy");
+  assert_string_equal(json_string_value(json_object_get(parameters, "learner")), "ppo");
+  json_decref(json);
+  r = client_ask(&c, "POST", "/v2/models/policy/infer", "Content-Type: application/json\r\n", body,
+                 strlen(body));
+  json = answer(&r);
+  json_t *output = json_array_get(json_object_get(json, "outputs"), 0);
+  assert_string_equal(json_string_value(json_object_get(output, "name")), "action");
+  const double served = json_number_value(json_array_get(json_object_get(output, "data"), 0));
+  assert_true(fabs(served - action) < 1e-6);
+  json_decref(json);
+  json_decref(step);
+  client_close(&c);
+  stop(j);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_bars_as_predicted),
-      cmocka_unit_test(test_bad_bars),
-      cmocka_unit_test(test_infer),
-      cmocka_unit_test(test_no_allocation),
-      cmocka_unit_test(test_drain),
+      cmocka_unit_test(test_bars_as_predicted), cmocka_unit_test(test_policy),
+      cmocka_unit_test(test_bad_bars),          cmocka_unit_test(test_infer),
+      cmocka_unit_test(test_no_allocation),     cmocka_unit_test(test_drain),
   };
   return cmocka_run_group_tests(tests, setup, journey_teardown);
 }
