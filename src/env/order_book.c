@@ -29,7 +29,6 @@
 #include <string.h>
 
 static const char *const mode_names[] = {"competitive", "cooperative", NULL};
-static const char *const action_names[] = {"quotes", "orders", "choices", NULL};
 
 #define AT(field) OPT_AT(order_book_config, field)
 static const opt_row order_book_options[] = {
@@ -37,7 +36,7 @@ static const opt_row order_book_options[] = {
      .help = "learners in one book"},
     {"mode", OPT_ENUM, AT(mode), .choices = mode_names,
      .help = "each for itself, or all for the sum"},
-    {"actions", OPT_ENUM, AT(actions), .choices = action_names,
+    {"actions", OPT_ENUM, AT(actions), .choices = book_action_names,
      .help = "two quotes; two quotes and a market order; or one of fifteen choices"},
     {"episode-steps", OPT_INT, AT(steps), .def = 400, .min = 1, .max = 1e7, .unit = "steps",
      .help = "length of an episode"},
@@ -87,15 +86,6 @@ static const opt_row order_book_options[] = {
      .help = "standard deviation of a jump"},
 };
 
-#define NONE ORDER_BOOK_NO_QUOTE
-const order_book_choice order_book_choices[ORDER_BOOK_N_CHOICES] = {
-    {"keep", 1, NONE, NONE, 0},  {"withdraw", 0, NONE, NONE, 0}, {"bid 0 ask 0", 0, 0, 0, 0},
-    {"bid 0 ask 1", 0, 0, 1, 0}, {"bid 0 ask 2", 0, 0, 2, 0},    {"bid 1 ask 0", 0, 1, 0, 0},
-    {"bid 1 ask 1", 0, 1, 1, 0}, {"bid 1 ask 2", 0, 1, 2, 0},    {"bid 2 ask 0", 0, 2, 0, 0},
-    {"bid 2 ask 1", 0, 2, 1, 0}, {"bid 2 ask 2", 0, 2, 2, 0},    {"bid 0", 0, 0, NONE, 0},
-    {"ask 0", 0, NONE, 0, 0},    {"buy", 0, NONE, NONE, 1},      {"sell", 0, NONE, NONE, -1},
-};
-
 /* ---- the model ----------------------------------------------------------------------------- */
 
 static int64_t money(double ticks) {
@@ -109,24 +99,15 @@ static size_t aligned(size_t bytes) {
 static void describe_agents(env *e, order_book_model *m) {
   const order_book_config *c = &m->config;
   const bool together = c->mode == ORDER_BOOK_COOPERATIVE;
-  const int n = c->actions == ORDER_BOOK_CHOICES  ? ORDER_BOOK_N_CHOICES
-                : c->actions == ORDER_BOOK_ORDERS ? 5
-                                                  : 4;
-  m->low[0] = m->low[1] = -1;
-  m->low[4] = (float)-c->lots;
-  m->high[0] = m->high[1] = (float)c->offset;
-  m->high[2] = m->high[3] = m->high[4] = (float)c->lots;
+  m->actions = (book_action_space){.kind = c->actions, .lots = c->lots, .offset = c->offset};
+  const env_space action = book_action_space_of(&m->actions);
   for (int a = 0; a < c->agents; a++) {
     snprintf(m->agent_names[a], sizeof m->agent_names[a], "maker_%d", a);
-    m->agents[a] = (env_agent){
-        .name = m->agent_names[a],
-        .team = together ? "makers" : m->agent_names[a],
-        .observation = {.kind = ENV_BOX, .n = ORDER_BOOK_OBSERVATION(c->levels)},
-        .action = {.kind = c->actions == ORDER_BOOK_CHOICES ? ENV_DISCRETE : ENV_BOX, .n = n}};
-    if (c->actions != ORDER_BOOK_CHOICES) {
-      m->agents[a].action.low = m->low;
-      m->agents[a].action.high = m->high;
-    }
+    m->agents[a] =
+        (env_agent){.name = m->agent_names[a],
+                    .team = together ? "makers" : m->agent_names[a],
+                    .observation = {.kind = ENV_BOX, .n = ORDER_BOOK_OBSERVATION(c->levels)},
+                    .action = action};
   }
   static const char *const names[] = {"wealth", "inventory", "fees", "penalty"};
   int n_info = 0;
@@ -140,7 +121,7 @@ static void describe_agents(env *e, order_book_model *m) {
   e->shape = (env_shape){.n_agents = c->agents,
                          .agents = m->agents,
                          .observation_width = ORDER_BOOK_OBSERVATION(c->levels),
-                         .action_width = c->actions == ORDER_BOOK_CHOICES ? 1 : n,
+                         .action_width = action.kind == ENV_BOX ? action.n : 1,
                          .max_steps = c->steps,
                          .n_info = n_info,
                          .info_names = m->infos};
@@ -199,10 +180,6 @@ static int32_t clamp(int32_t x, int32_t low, int32_t high) {
   return x < low ? low : x > high ? high : x;
 }
 
-static int32_t rounded(float x, int32_t low, int32_t high) {
-  return x <= (float)low ? low : x >= (float)high ? high : (int32_t)lrintf(x);
-}
-
 /* The best price of a side but for one's own order; the last there was where there is none. */
 static int32_t reference(const book *b, const order_book_maker *k, int side) {
   const int32_t p = book_best_of_others(b, sides[side], book_find(b, k->quote[side]));
@@ -213,26 +190,12 @@ static int32_t reference(const book *b, const order_book_maker *k, int side) {
 /* What the agent says, in prices as it sees them now. False: nothing. */
 static bool read_action(order_book_message *out, const order_book_model *m, const book *b,
                         const order_book_maker *k, const float *action) {
-  const order_book_config *c = &m->config;
-  int32_t offset[2] = {NONE, NONE}; /* [0] ask, [1] bid */
-  *out = (order_book_message){0};
-  if (c->actions == ORDER_BOOK_CHOICES) {
-    const order_book_choice *x = order_book_choices + (int)action[0];
-    if (x->keep) return false;
-    offset[0] = x->ask;
-    offset[1] = x->bid;
-    out->lots[0] = out->lots[1] = c->lots;
-    out->take = x->take * c->lots;
-  } else {
-    offset[1] = rounded(action[0], -1, c->offset);
-    offset[0] = rounded(action[1], -1, c->offset);
-    out->lots[1] = rounded(action[2], 0, c->lots);
-    out->lots[0] = rounded(action[3], 0, c->lots);
-    if (c->actions == ORDER_BOOK_ORDERS) out->take = rounded(truncf(action[4]), -c->lots, c->lots);
-  }
+  const book_action x = book_action_read(&m->actions, action);
+  *out = (order_book_message){.take = x.take};
+  if (x.keep) return false;
   for (int side = 0; side < 2; side++) {
-    if (offset[side] == NONE) out->lots[side] = 0;
-    else out->price[side] = reference(b, k, side) - sides[side] * offset[side];
+    out->lots[side] = x.lots[side];
+    if (x.lots[side]) out->price[side] = reference(b, k, side) - sides[side] * x.offset[side];
   }
   if (out->lots[0] && out->lots[1] && out->price[1] >= out->price[0])
     out->price[0] = out->price[1] + 1;

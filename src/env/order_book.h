@@ -3,8 +3,8 @@
 #ifndef ENV_ORDER_BOOK_H
 #define ENV_ORDER_BOOK_H
 
+#include "env/book_action.h"
 #include "env/book_flow.h"
-#include "rl/env.h"
 
 enum {
   ORDER_BOOK_MAX_AGENTS = 32,
@@ -14,23 +14,6 @@ enum {
 };
 
 typedef enum order_book_mode { ORDER_BOOK_COMPETITIVE, ORDER_BOOK_COOPERATIVE } order_book_mode;
-/* What an agent says in a step. */
-typedef enum order_book_actions {
-  ORDER_BOOK_QUOTES,  /* box of 4: offsets of bid and ask in ticks behind the best of the others,
-                         lots of bid and ask */
-  ORDER_BOOK_ORDERS,  /* box of 5: and lots to take at market, bought (> 0) or sold */
-  ORDER_BOOK_CHOICES, /* one of ORDER_BOOK_N_CHOICES, see order_book_choices */
-} order_book_actions;
-
-typedef struct order_book_choice {
-  const char *name;
-  int8_t keep;     /* no message: what rests goes on resting */
-  int8_t bid, ask; /* offsets behind the best of the others; below -1: no quote */
-  int8_t take;     /* sign of a market order */
-} order_book_choice;
-enum { ORDER_BOOK_NO_QUOTE = -2, ORDER_BOOK_N_CHOICES = 15 };
-extern const order_book_choice order_book_choices[ORDER_BOOK_N_CHOICES];
-
 typedef struct order_book_config {
   int agents, mode, actions, steps, levels, grid;
   double step, latency, jitter; /* seconds */
@@ -44,6 +27,7 @@ typedef struct order_book_config {
 /* Made once, read only. */
 typedef struct order_book_model {
   order_book_config config;
+  book_action_space actions;
   flow_model flow;
   flow_facts facts; /* for scripted quoters */
   book_config book;
@@ -52,7 +36,6 @@ typedef struct order_book_model {
   size_t makers_at, messages_at, book_at; /* bytes from the head of a world */
   env_agent agents[ORDER_BOOK_MAX_AGENTS];
   char agent_names[ORDER_BOOK_MAX_AGENTS][24];
-  float low[5], high[5];
   char info_names[4 * ORDER_BOOK_MAX_AGENTS + 2][24];
   const char *infos[4 * ORDER_BOOK_MAX_AGENTS + 2];
 } order_book_model;

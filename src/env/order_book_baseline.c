@@ -8,38 +8,21 @@
 /* Prices (ticks, fractions allowed; infinite: no quote) as the action that says them. */
 static void quote(const env *e, const order_book_model *m, const order_book_world *w, size_t i,
                   int agent, double bid, double ask) {
-  const order_book_config *c = &m->config;
   const book *b = order_book_book(m, w);
   const order_book_maker *k = order_book_makers(m, w) + agent;
   const double price[2] = {ask, bid};
-  float *action =
-      e->batch.action + (i * (size_t)c->agents + (size_t)agent) * (size_t)e->shape.action_width;
-  int offset[2];
-  bool quotes[2];
+  book_action x = {0};
   for (int side = 0; side < 2; side++) {
     const int sign = side ? 1 : -1;
     int32_t best = book_best_of_others(b, sign, book_find(b, k->quote[side]));
     if (best < 0 || best >= b->config.n_ticks) best = side ? b->last_bid : b->last_ask;
-    quotes[side] = isfinite(price[side]);
-    const double behind = quotes[side] ? sign * (best - price[side]) : 0;
-    offset[side] = (int)fmin(fmax(nearbyint(behind), -1), c->offset);
+    if (!isfinite(price[side])) continue;
+    x.lots[side] = m->config.lots;
+    x.offset[side] = (int)fmin(fmax(nearbyint(sign * (best - price[side])), -1), m->config.offset);
   }
-  if (c->actions != ORDER_BOOK_CHOICES) {
-    action[0] = (float)offset[1];
-    action[1] = (float)offset[0];
-    action[2] = quotes[1] ? (float)c->lots : 0;
-    action[3] = quotes[0] ? (float)c->lots : 0;
-    if (c->actions == ORDER_BOOK_ORDERS) action[4] = 0;
-    return;
-  }
-  for (int side = 0; side < 2; side++) /* the nearest there is */
-    offset[side] = !quotes[side] ? ORDER_BOOK_NO_QUOTE
-                                 : (int)fmin(fmax(offset[side], 0), quotes[!side] ? 2 : 0);
-  for (int x = 0; x < ORDER_BOOK_N_CHOICES; x++) {
-    const order_book_choice *choice = order_book_choices + x;
-    if (!choice->keep && !choice->take && choice->bid == offset[1] && choice->ask == offset[0])
-      action[0] = (float)x;
-  }
+  book_action_write(e->batch.action + (i * (size_t)m->config.agents + (size_t)agent) *
+                                          (size_t)e->shape.action_width,
+                    &m->actions, &x);
 }
 
 typedef void (*quoter)(double *bid, double *ask, const order_book_model *m,
