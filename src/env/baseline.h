@@ -40,7 +40,8 @@ typedef struct baseline {
   X(market_making)                                                                                 \
   X(portfolio)                                                                                     \
   X(order_book)                                                                                    \
-  X(bars)
+  X(bars)                                                                                          \
+  X(book_replay)
 /* clang-format on */
 
 #define X(name) extern const baseline baselines_##name[];

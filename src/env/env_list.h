@@ -19,7 +19,8 @@
   X(market_making)                                                                                 \
   X(portfolio)                                                                                     \
   X(order_book)                                                                                    \
-  X(bars)
+  X(bars)                                                                                          \
+  X(book_replay)
 /* clang-format on */
 
 #define X(name) extern const env_ops env_##name;
