@@ -130,7 +130,7 @@ const baseline baselines_book_replay[] = {
     {"book_replay", "touch", "both quotes at the best prices", touch_act, NULL},
     {"book_replay", "skewed", "the same, away from the side that adds to the position", skewed_act,
      NULL},
-    {"book_replay", "avellaneda-stoikov", "Avellaneda and Stoikov (2008), variance of the past",
+    {"book_replay", "avellaneda_stoikov", "Avellaneda and Stoikov (2008), variance of the past",
      avellaneda_stoikov_act, NULL},
     {"book_replay", "imbalance", "takes with the side on which more rests", imbalance_act,
      needs_orders},

@@ -327,7 +327,7 @@ static void accounts_are_exact(void **state) {
 static void nothing_peeks(void **state) {
   (void)state;
   enum { N = 32, ROWS = 1200, OTHER = 400 };
-  static const char *const names[] = {"random",    "touch", "skewed", "avellaneda-stoikov",
+  static const char *const names[] = {"random",    "touch", "skewed", "avellaneda_stoikov",
                                       "imbalance", "oracle"};
   for (size_t k = 0; k < COUNT_OF(names); k++) {
     env *e[2];

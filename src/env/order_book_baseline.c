@@ -117,7 +117,7 @@ const baseline baselines_order_book[] = {
     {"order_book", "touch", "both quotes at the best prices", touch_act, NULL},
     {"order_book", "skewed", "the same, away from the side that adds to the position", skewed_act,
      NULL},
-    {"order_book", "avellaneda-stoikov", "Avellaneda and Stoikov (2008), parameters measured",
+    {"order_book", "avellaneda_stoikov", "Avellaneda and Stoikov (2008), parameters measured",
      avellaneda_stoikov_act, NULL},
     {"order_book", "gueant",
      "the same far from the end: Gueant, Lehalle and Fernandez-Tapia (2013)", gueant_act, NULL},
