@@ -308,6 +308,18 @@ tensor *actor_box_action(const actor_spec *spec, tensor *head, int a) {
   return actor_box_scale(spec, y, a);
 }
 
+static const double least_log_deviation = -5, most_log_deviation = 2;
+
+tensor *actor_log_deviation(tensor *raw) {
+  const double half = (most_log_deviation - least_log_deviation) / 2;
+  return op_scale(op_tanh(raw), half, least_log_deviation + half);
+}
+
+double actor_log_deviation_of(double raw) {
+  const double half = (most_log_deviation - least_log_deviation) / 2;
+  return least_log_deviation + half * (1 + tanh(raw));
+}
+
 tensor *actor_mix(const actor_spec *spec, tensor *action, const char *scope) {
   if (spec->config.communication != ACTOR_COMMUNICATION_MATRIX) return action;
   tensor *mix = mix_param(tensor_graph(action), scope, spec->shape->n_agents);

@@ -149,6 +149,10 @@ tensor *actor_box_action(const actor_spec *spec, tensor *head, int a);
 tensor *actor_box_scale(const actor_spec *spec, tensor *y, int a);
 /* The middle of number i of a's box and half its width: 0 and 1 where it is not bounded. */
 void actor_box_range(double *middle, double *half, const actor_spec *spec, int a, int i);
+/* Of a squashed head: the second half (B, n) -> log deviations within [-5, 2], and the same for one
+ * number. */
+tensor *actor_log_deviation(tensor *raw);
+double actor_log_deviation_of(double raw);
 /* action (B, A, U) -> each agent's becomes the mean of all by a row of the parameter "actor.mix"
  * (A, A): the first sketch's communication. Untouched under any other. */
 tensor *actor_mix(const actor_spec *spec, tensor *action, const char *scope);

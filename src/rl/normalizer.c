@@ -4,12 +4,14 @@
 #include "base/mem.h"
 
 #include <math.h>
+#include <string.h>
 
 garam_status normalizer_init(normalizer *z, size_t width, double clip, garam_error *err) {
   *z = (normalizer){.width = width, .clip = clip};
-  z->mean = mem_array(2 * width + 1, sizeof *z->mean);
-  if (!z->mean) return fail_memory(err, 2 * width * sizeof *z->mean);
+  z->mean = mem_array(3 * width + 1, sizeof *z->mean);
+  if (!z->mean) return fail_memory(err, 3 * width * sizeof *z->mean);
   z->m2 = z->mean + width;
+  z->inverse = z->m2 + width;
   return GARAM_OK;
 }
 
@@ -36,6 +38,11 @@ void normalizer_update(normalizer *z, const float *x, size_t n) {
     z->m2[k] += squares + delta * delta * z->count * count / total;
   }
   z->count = total;
+  normalizer_refresh(z);
+}
+
+void normalizer_refresh(normalizer *z) {
+  for (size_t k = 0; k < z->width; k++) z->inverse[k] = 1 / normalizer_deviation(z, k);
 }
 
 double normalizer_deviation(const normalizer *z, size_t k) {
@@ -43,13 +50,14 @@ double normalizer_deviation(const normalizer *z, size_t k) {
 }
 
 void normalizer_apply(const normalizer *z, float *y, const float *x, size_t n) {
-  for (size_t k = 0; k < z->width; k++) {
-    const bool known = z->count >= 2;
-    const double mean = known ? z->mean[k] : 0, inverse = 1 / normalizer_deviation(z, k);
-    for (size_t i = 0; i < n; i++) {
-      double value = ((double)x[i * z->width + k] - mean) * inverse;
-      if (known && z->clip > 0) value = fmin(fmax(value, -z->clip), z->clip);
-      y[i * z->width + k] = (float)value;
-    }
+  if (z->count < 2) {
+    if (y != x) memcpy(y, x, n * z->width * sizeof *y);
+    return;
   }
+  const double most = z->clip > 0 ? z->clip : INFINITY;
+  for (size_t i = 0; i < n; i++, x += z->width, y += z->width)
+    for (size_t k = 0; k < z->width; k++) {
+      const double value = ((double)x[k] - z->mean[k]) * z->inverse[k];
+      y[k] = (float)(value > most ? most : value < -most ? -most : value);
+    }
 }

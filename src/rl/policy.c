@@ -190,6 +190,14 @@ const float *policy_params(const policy *p) {
   return p->params;
 }
 
+size_t policy_place(const policy *p, const char *name) {
+  for (size_t i = 0; i < graph_param_count(p->graph); i++)
+    if (strcmp(graph_param_info(p->graph, i)->name, name) == 0)
+      return graph_param_info(p->graph, i)->offset;
+  REQUIRE(false, "policy_place: no parameter \"%s\"", name);
+  return 0;
+}
+
 const normalizer *policy_normalizer(const policy *p) {
   return p->normalizer;
 }

@@ -36,6 +36,8 @@ const float *policy_heads(const policy *p, int a);
  * "head.A" and, of boxes, "action.A". Caller frees. */
 garam_status policy_graph(graph **out, const policy *p, size_t n, garam_error *err);
 const float *policy_params(const policy *p);
+/* Where parameter `name` begins in them; a name that there is not is misuse. */
+size_t policy_place(const policy *p, const char *name);
 const normalizer *policy_normalizer(const policy *p); /* NULL: none */
 
 /* `record`: env {name, options}, agent {name, options}, training; kept in the manifest. */

@@ -198,6 +198,7 @@ static garam_status read_normalizer(policy *p, const package_reader *r, double c
   memcpy(p->own_normalizer.mean, mean->data, mean->bytes);
   memcpy(p->own_normalizer.m2, m2->data, m2->bytes);
   p->own_normalizer.count = *(const double *)count->data;
+  normalizer_refresh(&p->own_normalizer);
   p->normalizer = &p->own_normalizer;
   return GARAM_OK;
 }
