@@ -1,6 +1,6 @@
-/* DDPG (Lillicrap et al. 2016), TD3 (Fujimoto, van Hoof & Meger 2018), MADDPG (Lowe et al. 2017) and
- * MATD3 (Ackermann et al. 2019): one family, four names for its settings. Any of them takes boxes
- * and choices, one agent or many. */
+/* DDPG (Lillicrap et al. 2016), TD3 (Fujimoto, van Hoof & Meger 2018), MADDPG (Lowe et al. 2017)
+ * and MATD3 (Ackermann et al. 2019): one family, four names for its settings. Any of them takes
+ * boxes and choices, one agent or many. */
 #include "rl/agent_list.h"
 #include "rl/off_policy_options.h"
 
@@ -34,7 +34,8 @@ static const opt_row td3_rows[] = {FAMILY_ROWS(1e-3, 0.99, CRITIC_INDEPENDENT, 2
 static const opt_row maddpg_rows[] = {FAMILY_ROWS(1e-3, 0.95, CRITIC_CENTRALISED, 1, 1, 0)};
 static const opt_row matd3_rows[] = {FAMILY_ROWS(1e-3, 0.95, CRITIC_CENTRALISED, 2, 2, 0.2)};
 
-/* ---- presets ---------------------------------------------------------------------------------- */
+/* ---- presets ----------------------------------------------------------------------------------
+ */
 
 /* specification.md's agent: batch norm and dropout in both nets, any end is everyone's, one update
  * when an episode ends, others' experience for critics alone. */
@@ -55,7 +56,8 @@ static const learner_preset one_presets[] = {
 static const learner_preset many_presets[] = {
     {"sketch", sketch_many}, {"Pendulum-v1", pendulum}, {NULL, NULL}};
 
-/* ---- records ---------------------------------------------------------------------------------- */
+/* ---- records ----------------------------------------------------------------------------------
+ */
 
 static const off_policy_kind kind = {.box_head = ACTOR_TANH, .choice_head = ACTOR_CATEGORICAL};
 

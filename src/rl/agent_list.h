@@ -5,7 +5,7 @@
 
 #include "rl/agent.h"
 
-#define AGENT_LIST(X) X(ppo) X(mappo)
+#define AGENT_LIST(X) X(ddpg) X(td3) X(sac) X(dqn) X(maddpg) X(matd3) X(ppo) X(mappo)
 
 #define X(name) extern const agent_ops agent_##name;
 AGENT_LIST(X)

@@ -20,13 +20,13 @@ static const opt_row rows[] = {
 };
 /* clang-format on */
 
-static const char *const pendulum[] = {"hidden=64,64", "critic-hidden=64,64", "batch=128",
-                                       "gamma=0.98",   "actor-rate=1e-3",     "critic-rate=1e-3",
-                                       NULL};
+static const char *const pendulum[] = {
+    "hidden=64,64",    "critic-hidden=64,64", "batch=128", "gamma=0.98",
+    "actor-rate=1e-3", "critic-rate=1e-3",    NULL};
 /* Without targets a wide critic with batch norm learns as fast from one update a step. */
-static const char *const crossq[] = {"targets=false",     "critic-norm=batch", "norm=batch",
-                                     "actor-rate=1e-3",   "critic-rate=1e-3",  "policy-delay=3",
-                                     "critic-hidden=512,512", NULL};
+static const char *const crossq[] = {
+    "targets=false",  "critic-norm=batch",     "norm=batch", "actor-rate=1e-3", "critic-rate=1e-3",
+    "policy-delay=3", "critic-hidden=512,512", NULL};
 static const learner_preset presets[] = {
     {"crossq", crossq}, {"Pendulum-v1", pendulum}, {NULL, NULL}};
 

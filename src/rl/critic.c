@@ -85,17 +85,20 @@ static tensor *centralised_own(const critic_spec *spec, const critic_input *in, 
     mine[i] = i / v % agents == members[i / v / agents];
     theirs[i] = 1 - mine[i];
   }
-  const int64_t mask[3] = {n, agents, v}, four[4] = {batch, 1, agents, v}, rows[2] = {batch * n, -1};
-  tensor *action = op_add(op_mul(op_reshape(in->action, 4, four), graph_constant(g, 3, mask, theirs)),
-                          op_mul(op_reshape(own, 4, four), graph_constant(g, 3, mask, mine)));
+  const int64_t mask[3] = {n, agents, v}, four[4] = {batch, 1, agents, v},
+                rows[2] = {batch * n, -1};
+  tensor *action =
+      op_add(op_mul(op_reshape(in->action, 4, four), graph_constant(g, 3, mask, theirs)),
+             op_mul(op_reshape(own, 4, four), graph_constant(g, 3, mask, mine)));
   tensor *seen = in->state ? in->state : flat(in->observation);
   const int64_t width = tensor_dim(seen, 1);
   if (n > 1)
     seen = op_add(op_reshape(seen, 3, (const int64_t[]){batch, 1, width}),
                   graph_fill(g, 3, (const int64_t[]){batch, n, width}, 0));
-  tensor *joint = op_concat((tensor *const[]){op_reshape(seen, 2, rows), op_reshape(action, 2, rows)},
-                            2, 1);
-  tensor *value = net_build(joint, &spec->net, n, scope); /* (B * k, k): its own is on the diagonal */
+  tensor *joint =
+      op_concat((tensor *const[]){op_reshape(seen, 2, rows), op_reshape(action, 2, rows)}, 2, 1);
+  tensor *value =
+      net_build(joint, &spec->net, n, scope); /* (B * k, k): its own is on the diagonal */
   if (n == 1) return value;
   value = op_reshape(value, 3, (const int64_t[]){batch, n, n});
   return op_sum(op_mul(value, one_hots(g, batch, n)), 2, false);

@@ -52,8 +52,8 @@ void mix_row(double *out, const mix_config *c, const double *performance, size_t
   for (size_t i = 0; i < n; i++) squares += pow(performance[i] - mean, 2) / (double)n;
   const double deviation = squares > 0 ? sqrt(squares) : 1;
   for (size_t i = 0; i < n; i++) {
-    const double score = c->weights == MIX_RANK ? rank_of(performance, n, i)
-                                                : (performance[i] - mean) / deviation;
+    const double score =
+        c->weights == MIX_RANK ? rank_of(performance, n, i) : (performance[i] - mean) / deviation;
     out[i] = score / c->temperature;
     if (out[i] > most) most = out[i];
   }

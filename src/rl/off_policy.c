@@ -89,10 +89,8 @@ garam_status off_policy_create(agent **out, const off_policy_kind *kind, const a
                           .config = config->actor,
                           .box_head = kind->box_head,
                           .choice_head = kind->choice_head};
-  l->critic = (critic_spec){.shape = s,
-                            .net = config->critic,
-                            .kind = config->critics,
-                            .shared = config->actor.shared};
+  l->critic = (critic_spec){
+      .shape = s, .net = config->critic, .kind = config->critics, .shared = config->actor.shared};
   garam_status status = agent_fits(ops, s, err);
   if (status == GARAM_OK) status = check(l, err);
   if (status == GARAM_OK) status = parts_new(l, err);
@@ -129,7 +127,8 @@ policy *off_policy_policy(agent *a) {
   return ((off_policy *)a)->policy;
 }
 
-/* ---- learning ---------------------------------------------------------------------------------- */
+/* ---- learning ----------------------------------------------------------------------------------
+ */
 
 /* The first sketch's done = any(dones): one agent's end is taken for everyone's, and a cut for an
  * end, so that nothing is bootstrapped through either. */
@@ -179,9 +178,8 @@ static void watch_performance(off_policy *l, const agent_step *s) {
   }
 }
 
-garam_status off_policy_learn(agent *learner, const agent_step *s, uint64_t steps,
-                              garam_error *err) {
-  off_policy *l = (off_policy *)learner;
+garam_status off_policy_learn(agent *self, const agent_step *s, uint64_t steps, garam_error *err) {
+  off_policy *l = (off_policy *)self;
   const off_policy_config *c = &l->config;
   uint64_t due = 0, ends = 0;
   if (c->normalize_observations) normalizer_update(&l->observed, s->observation, l->n);

@@ -7,7 +7,8 @@
  *
  * Everything that learns lies in one flat block, actors first, then critics; `slow` is the targets'
  * block of the same layout. Three programs run over them: slow gives what values should be, critic
- * learns that, actor climbs it. A value-based learner (DQN) has no critics: its actors are values. */
+ * learns that, actor climbs it. A value-based learner (DQN) has no critics: its actors are values.
+ */
 #ifndef RL_OFF_POLICY_H
 #define RL_OFF_POLICY_H
 
@@ -40,7 +41,8 @@ typedef struct off_policy_config {
   bool normalize_observations, normalize_rewards;
   int relaxation; /* off_policy_relaxation, of choices */
   double relaxation_temperature, head_penalty;
-  double entropy_start, entropy_target; /* SAC: temperature at first; target a number of an action */
+  double entropy_start,
+      entropy_target; /* SAC: temperature at first; target a number of an action */
   bool entropy_learnt;
   double epsilon_start, epsilon_end, epsilon_share; /* of choices taken at random */
   bool double_q;

@@ -46,9 +46,8 @@ static void sample_squashed(const off_policy *l, float *action, const env_space 
     double middle, half;
     const double deviation = exp(actor_log_deviation_of((double)head[space->n + i]));
     actor_box_range(&middle, &half, &l->actor, (int)a, i);
-    action[i] = within(
-        space, i,
-        middle + half * tanh((double)head[i] + deviation * (double)drawn[i] / unit));
+    action[i] = within(space, i,
+                       middle + half * tanh((double)head[i] + deviation * (double)drawn[i] / unit));
   }
 }
 
@@ -74,15 +73,14 @@ static double scheduled(const off_policy *l, double start, double end, double sh
   return part >= 1 ? end : start + part * (end - start);
 }
 
-garam_status off_policy_act(agent *learner, const float *observation, const float *state,
+garam_status off_policy_act(agent *self, const float *observation, const float *state,
                             const uint8_t *alive, uint64_t steps, float *action, garam_error *err) {
   (void)state;
-  off_policy *l = (off_policy *)learner;
+  off_policy *l = (off_policy *)self;
   const off_policy_config *c = &l->config;
   rng r = other_draws(l);
   const bool anyhow = steps < (uint64_t)c->start_steps;
-  const double epsilon =
-      scheduled(l, c->epsilon_start, c->epsilon_end, c->epsilon_share, steps);
+  const double epsilon = scheduled(l, c->epsilon_start, c->epsilon_end, c->epsilon_share, steps);
   const double share = scheduled(l, 1, c->noise_final, 1, steps);
   if (anyhow) memset(action, 0, l->n * l->agents * l->u * sizeof *action);
   else TRY(policy_act(l->policy, observation, alive, l->n, action, err));

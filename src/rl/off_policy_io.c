@@ -12,9 +12,8 @@ static size_t arrays_of(optim_array out[MOST_ARRAYS], const off_policy *l) {
   size_t n = 0;
   const size_t counts = N_COUNTS, floats = l->block, per = l->n * l->agents;
 #define ARRAY(text, kind, items, at)                                                               \
-  out[n++] = (optim_array) {                                                                       \
-    text, kind, items, (items) * package_dtype_size(kind), (void *)(uintptr_t)(at)                 \
-  }
+  out[n++] =                                                                                       \
+      (optim_array){text, kind, items, (items)*package_dtype_size(kind), (void *)(uintptr_t)(at)}
   ARRAY("counts", PACKAGE_U64, counts, l->counts);
   ARRAY("params", PACKAGE_F32, floats, l->params);
   if (l->config.targets) ARRAY("slow", PACKAGE_F32, floats, l->slow);
@@ -77,8 +76,7 @@ static garam_status find(const package_tensor **out, const optim_array *a, const
   return package_get(out, r, full, a->type, 1, &count, err);
 }
 
-static garam_status visit_check(const optim_array *a, const char *name, void *r,
-                                garam_error *err) {
+static garam_status visit_check(const optim_array *a, const char *name, void *r, garam_error *err) {
   const package_tensor *t;
   return find(&t, a, name, r, err);
 }

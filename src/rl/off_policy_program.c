@@ -12,12 +12,12 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- inputs ----------------------------------------------------------------------------------- */
+/* ---- inputs -----------------------------------------------------------------------------------
+ */
 
 static tensor *in3(graph *g, const off_policy *l, const char *name, size_t width) {
-  return graph_input(
-      g, name, DTYPE_F32, 3,
-      (const int64_t[]){l->config.batch, (int64_t)l->agents, (int64_t)width});
+  return graph_input(g, name, DTYPE_F32, 3,
+                     (const int64_t[]){l->config.batch, (int64_t)l->agents, (int64_t)width});
 }
 
 static tensor *in2(graph *g, const off_policy *l, const char *name, size_t width) {
@@ -29,7 +29,8 @@ static tensor *in_state(graph *g, const off_policy *l, const char *name) {
   return used ? in2(g, l, name, l->s) : NULL;
 }
 
-/* ---- actors ----------------------------------------------------------------------------------- */
+/* ---- actors -----------------------------------------------------------------------------------
+ */
 
 typedef struct acted {
   tensor *action;    /* (B, A, V) encoded */
@@ -117,7 +118,8 @@ static void actors_alone(graph *g, const off_policy *l) {
   if (l->kind->entropy) log_temperature(l, g);
 }
 
-/* ---- critics ---------------------------------------------------------------------------------- */
+/* ---- critics ----------------------------------------------------------------------------------
+ */
 
 static tensor *least(const off_policy *l, const critic_input *in, tensor *own,
                      const net_scope *scope, int n_critics) {
@@ -140,7 +142,8 @@ static tensor *target_of(const off_policy *l, graph *g, tensor *q, const acted *
   return op_add(in2(g, l, "reward", n), op_mul(q, in2(g, l, "discount", n)));
 }
 
-/* Sum over critics and agents of the mean weighted square of (q - y); "error" is the first one's. */
+/* Sum over critics and agents of the mean weighted square of (q - y); "error" is the first one's.
+ */
 static void critics_loss(const off_policy *l, graph *g, tensor *const *q, tensor *y) {
   tensor *loss = NULL, *weight = in2(g, l, "weight", l->agents);
   for (int i = 0; i < l->config.n_critics; i++) {
@@ -155,8 +158,7 @@ static void critics_loss(const off_policy *l, graph *g, tensor *const *q, tensor
 
 static bool needs_noise(const off_policy *l) {
   bool choices = false;
-  for (size_t a = 0; a < l->agents; a++)
-    choices |= l->shape->agents[a].action.kind == ENV_DISCRETE;
+  for (size_t a = 0; a < l->agents; a++) choices |= l->shape->agents[a].action.kind == ENV_DISCRETE;
   return l->kind->entropy || choices;
 }
 
@@ -217,8 +219,7 @@ static void build_actor(graph *g, const off_policy *l) {
   tensor *q = least(l, &in, now.action, &still, n_critics);
   tensor *weight = in2(g, l, "weight", l->agents), *cost = op_neg(q);
   const double agents = (double)l->agents;
-  if (temperature)
-    cost = op_add(cost, op_mul(now.log_prob, op_exp(op_stop_gradient(temperature))));
+  if (temperature) cost = op_add(cost, op_mul(now.log_prob, op_exp(op_stop_gradient(temperature))));
   tensor *loss = op_scale(op_mean_all(op_mul(weight, cost)), agents, 0);
   graph_output(g, "value", op_mean_all(q));
   if (temperature && l->config.entropy_learnt) { /* Haarnoja et al. 2018, eq. 18 */
@@ -236,7 +237,8 @@ static void build_actor(graph *g, const off_policy *l) {
   graph_grad(g, loss);
 }
 
-/* ---- values: DQN ------------------------------------------------------------------------------ */
+/* ---- values: DQN ------------------------------------------------------------------------------
+ */
 
 static tensor *values_of(const off_policy *l, tensor *observation, const net_scope *scope) {
   tensor *heads[ENV_MAX_AGENTS], *rows[ENV_MAX_AGENTS];
@@ -271,12 +273,13 @@ static void build_values(graph *g, const off_policy *l) {
   critics_loss(l, g, &q, in2(g, l, "y", l->agents));
 }
 
-/* ---- compiling -------------------------------------------------------------------------------- */
+/* ---- compiling --------------------------------------------------------------------------------
+ */
 
 static garam_status built(graph **out, void (*build)(graph *, const off_policy *),
                           const off_policy *l, bool training, garam_error *err) {
-  TRY(graph_new(out,
-                &(graph_config){.real = DTYPE_F32, .training = training, .seed = l->seed}, err));
+  TRY(graph_new(out, &(graph_config){.real = DTYPE_F32, .training = training, .seed = l->seed},
+                err));
   build(*out, l);
   return graph_check(*out, err);
 }

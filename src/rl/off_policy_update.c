@@ -39,8 +39,7 @@ static void draw(const off_policy *l, float *out, uint64_t which) {
 
 static bool has_input(const off_policy *l, bool own) {
   bool choices = false;
-  for (size_t a = 0; a < l->agents; a++)
-    choices |= l->shape->agents[a].action.kind == ENV_DISCRETE;
+  for (size_t a = 0; a < l->agents; a++) choices |= l->shape->agents[a].action.kind == ENV_DISCRETE;
   if (own) return l->kind->entropy || choices;
   return l->kind->entropy || l->config.target_noise > 0 ||
          (choices && l->config.targets && l->config.relaxation == RELAX_SOFT);
@@ -69,7 +68,8 @@ static garam_status learn_values(off_policy *l, garam_error *err) {
   put(targets, "reward", b->reward);
   put(targets, "discount", b->discount);
   if (sees_state(l)) put(targets, "next_state", b->next_state);
-  if (!l->kind->values && has_input(l, false)) draw(l, plan_input(targets, "noise", NULL), DRAW_TARGET);
+  if (!l->kind->values && has_input(l, false))
+    draw(l, plan_input(targets, "noise", NULL), DRAW_TARGET);
   if (l->config.targets) {
     TRY(plan_run(targets, step, err));
     put(q, "y", plan_output(targets, "y", NULL));
@@ -80,9 +80,9 @@ static garam_status learn_values(off_policy *l, garam_error *err) {
   if (sees_state(l)) put(q, "state", b->state);
   TRY(plan_run(q, step, err));
   const size_t at = l->critic_at;
-  TRY(stepped(optim_adamw_step(l->critic_optim, l->params + at, l->grads + at,
-                               l->config.critic_rate, step),
-              "critic", l, err));
+  TRY(stepped(
+      optim_adamw_step(l->critic_optim, l->params + at, l->grads + at, l->config.critic_rate, step),
+      "critic", l, err));
   net_statistics_update(&l->critic_statistics, l->params, l->config.norm_rate);
   l->version++;
   l->metrics[METRIC_CRITIC_LOSS] += (double)*(const float *)plan_output(q, "loss", NULL);
@@ -113,9 +113,9 @@ static garam_status learn_actors(off_policy *l, garam_error *err) {
   if (sees_state(l)) put(pi, "state", b->state);
   if (has_input(l, true)) draw(l, plan_input(pi, "own_noise", NULL), DRAW_OWN);
   TRY(plan_run(pi, step, err));
-  TRY(stepped(optim_adamw_step(l->actor_optim, l->params, l->grads + l->block,
-                               l->config.actor_rate, step),
-              "actor", l, err));
+  TRY(stepped(
+      optim_adamw_step(l->actor_optim, l->params, l->grads + l->block, l->config.actor_rate, step),
+      "actor", l, err));
   net_statistics_update(&l->actor_statistics, l->params, l->config.norm_rate);
   l->version++;
   l->counts[COUNT_ACTOR_UPDATES]++;

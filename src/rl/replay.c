@@ -28,7 +28,7 @@ struct replay {
   size_t n_slots, cap_last, cap_free, n_free;
   double *tree; /* (2 * leaves): node 1 the sum of all, leaves at `leaves` + row; NULL: uniform */
   size_t leaves;
-  double highest;      /* priority that new rows get */
+  double highest;       /* priority that new rows get */
   uint64_t counters[2]; /* what save writes: steps, slots */
 };
 
@@ -56,8 +56,7 @@ garam_status replay_new(replay **out, const replay_config *c, garam_error *err) 
     while (r->leaves < r->rows) r->leaves *= 2;
     r->tree = mem_array(2 * r->leaves, sizeof *r->tree);
   }
-  if (!r->row || !r->flags || !r->ended || !r->slot || !r->latest ||
-      (c->prioritized && !r->tree)) {
+  if (!r->row || !r->flags || !r->ended || !r->slot || !r->latest || (c->prioritized && !r->tree)) {
     replay_free(r);
     return fail_memory(err, r->rows * r->width * sizeof *r->row);
   }
@@ -149,9 +148,9 @@ garam_status replay_add(replay *r, const agent_step *s, garam_error *err) {
     memcpy(row + r->seen + acted, s->reward + w * agents, agents * sizeof *row);
     for (size_t a = 0; a < agents; a++) {
       const size_t at = w * agents + a;
-      r->flags[i * agents + a] = (uint8_t)((s->terminated[at] ? TERMINATED : 0) |
-                                           (s->truncated[at] ? TRUNCATED : 0) |
-                                           (s->alive[at] ? ALIVE : 0));
+      r->flags[i * agents + a] =
+          (uint8_t)((s->terminated[at] ? TERMINATED : 0) | (s->truncated[at] ? TRUNCATED : 0) |
+                    (s->alive[at] ? ALIVE : 0));
     }
     r->ended[i] = s->ended[w];
     if (s->ended[w]) {
@@ -310,8 +309,8 @@ garam_status replay_load(replay *r, package_reader *p, const char *prefix, garam
   if (!taken) return fail_memory(err, n_slots);
   if (!slots_fit(r, ended, slots, count, taken) || !finite_f32(rows, count * r->width) ||
       !finite_f32(latest, r->config.n * r->seen) || !finite_f32(last, n_slots * r->seen)) {
-    status = fail(err, GARAM_CORRUPT, "%s: a replay whose rows do not fit together",
-                  package_name(p));
+    status =
+        fail(err, GARAM_CORRUPT, "%s: a replay whose rows do not fit together", package_name(p));
     goto done;
   }
   TRY_GOTO(done, mem_grow(&r->last, &r->cap_last, n_slots, r->seen * sizeof *r->last, err));
