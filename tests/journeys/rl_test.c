@@ -107,6 +107,20 @@ static void test_use(void **state) {
   json_decref(o);
 }
 
+/* The example is a host with a world of its own. */
+static void test_example(void **state) {
+  journey *j = *state;
+  char line[512], text[4096];
+  snprintf(line, sizeof line, "cd %s && $(dirname $GARAM_COMMAND)/examples/own_environment",
+           j->folder);
+  FILE *f = popen(line, "r");
+  assert_non_null(f);
+  text[fread(text, 1, sizeof text - 1, f)] = 0;
+  assert_int_equal(pclose(f), 0);
+  assert_non_null(strstr(text, "\"env\": \"harbour\""));
+  assert_non_null(strstr(text, "at +2 it steers -1, at -2 +1"));
+}
+
 static bool has_checkpoint(journey *j, const char *folder) {
   char name[128];
   snprintf(name, sizeof name, "%s/seed-000.safetensors", folder);
@@ -219,7 +233,7 @@ static void test_bad(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_bad), cmocka_unit_test(test_train),   cmocka_unit_test(test_threads),
-      cmocka_unit_test(test_use), cmocka_unit_test(test_cut_off),
+      cmocka_unit_test(test_use), cmocka_unit_test(test_cut_off), cmocka_unit_test(test_example),
   };
   return cmocka_run_group_tests_name("rl", tests, setup, journey_teardown);
 }
