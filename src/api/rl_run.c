@@ -1,6 +1,8 @@
 /* One experiment: see rl_run.h. */
 #include "api/rl_run.h"
 
+#include "api/rl_exact.h"
+
 #include "base/io.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -268,6 +270,7 @@ garam_status rl_run(json_t **result, rl_request *r, const rl_hooks *hooks, garam
   json_object_set_new(*result, "preset", r->preset[0] ? json_string(r->preset) : json_null());
   json_object_set_new(*result, "out", json_string(r->out));
   json_object_set_new(*result, "sha256", json_string(digest));
+  TRY_GOTO(done, rl_exact_add_seeds(*result, &setup, r->experiment.seeds, err));
   experiment_clear(r->checkpoint, r->experiment.seeds);
 done:
   rmdir(r->checkpoint); /* only if it is empty */

@@ -92,6 +92,11 @@ static int print_result(const cli *c, const rl_request *r, json_t *result) {
          rl_interval_text(a, result), r->experiment.episodes);
   printf("last        %s: had the last policy been kept\n",
          rl_interval_text(a, json_object_get(result, "last")));
+  const json_t *exact = json_object_get(result, "exact");
+  if (exact)
+    printf("exactly     %s: %.2f %% from the optimum, %s; %.2f %% at the lower end\n",
+           rl_interval_text(a, exact), 100 * json_f64(exact, "gap"),
+           text_number(b, json_f64(exact, "optimum")), 100 * json_f64(exact, "gap_high"));
   printf("%s: seed %d after %s steps, sha256 %s\n", r->out,
          (int)json_integer_value(json_object_get(best, "seed")),
          text_count(a, (uint64_t)json_integer_value(json_object_get(best, "steps"))),
