@@ -70,13 +70,17 @@ static const opt_row book_replay_options[] = {
      .help = "farthest quote behind the best"},
     {"inventory-penalty", OPT_F64, AT(inventory_penalty), .def = 0.001, .min = 0, .max = 1000,
      .unit = "ticks", .help = "a step, for each lot held, squared"},
+    {"inventory-gain", OPT_F64, AT(inventory_gain), .def = 1, .min = 0, .max = 1,
+     .help =
+         "share of the gains and losses on what was held that rewards tell; less is less noise"},
     {"close-out", OPT_BOOL, AT(close_out), .def = 1,
      .help = "positions are closed at market after the last step"},
 };
 
 /* ---- the model ----------------------------------------------------------------------------- */
 
-static const char *const info_names[] = {"wealth", "inventory", "fees", "penalty", "spread", "mid"};
+static const char *const info_names[] = {"wealth",   "inventory", "fees", "penalty",
+                                         "withheld", "spread",    "mid"};
 enum { N_INFO = COUNT_OF(info_names) };
 
 static garam_status find_spans(book_replay_model *m, garam_error *err) {
@@ -368,7 +372,10 @@ static void step_world(env *e, const book_replay_model *m, book_replay_world *w,
   mark_fills(w, &before);
   const double position = (double)book_position(&w->account);
   w->penalty += llround(c->inventory_penalty * position * position * BOOK_TICK);
-  const int64_t wealth = book_replay_wealth(m, w), net = wealth - w->penalty;
+  const double moved =
+      (double)(book_position(&before) * (book_replay_mid(m, w->row) - book_replay_mid(m, row)));
+  w->withheld += llround((1 - c->inventory_gain) * moved * (BOOK_TICK / 2));
+  const int64_t wealth = book_replay_wealth(m, w), net = wealth - w->penalty - w->withheld;
   e->batch.reward[i] = (float)((double)(net - w->told) / BOOK_TICK);
   w->told = net;
   float *info = e->batch.info + i * N_INFO;
@@ -376,8 +383,9 @@ static void step_world(env *e, const book_replay_model *m, book_replay_world *w,
   info[1] = (float)position;
   info[2] = (float)((double)w->account.fees / BOOK_TICK);
   info[3] = (float)((double)w->penalty / BOOK_TICK);
-  info[4] = (float)(book_replay_price(m, w->row, 0, 0) - book_replay_price(m, w->row, 1, 0));
-  info[5] = (float)(book_replay_mid(m, w->row) * 0.5);
+  info[4] = (float)((double)w->withheld / BOOK_TICK);
+  info[5] = (float)(book_replay_price(m, w->row, 0, 0) - book_replay_price(m, w->row, 1, 0));
+  info[6] = (float)(book_replay_mid(m, w->row) * 0.5);
   e->batch.terminated[i] = over;
   show(e, m, w, i, row);
 }

@@ -19,7 +19,7 @@ typedef struct book_replay_config {
   double from, to; /* share of the rows, in time */
   int actions, steps, rows, latency;
   int lots, inventory, offset;
-  double maker_fee, taker_fee, inventory_penalty;
+  double maker_fee, taker_fee, inventory_penalty, inventory_gain;
   bool close_out;
 } book_replay_config;
 
@@ -61,7 +61,7 @@ typedef struct book_replay_world {
   book_replay_quote quote[2];       /* [0] ask, [1] bid */
   int32_t eaten_price[2], eaten[2]; /* lots that we took at the best [0] ask, [1] bid */
   book_account account;
-  int64_t penalty, told;
+  int64_t penalty, withheld, told;
   double mid_slow, hit_slow;
   book_replay_message messages[BOOK_REPLAY_MAX_LATENCY + 2];
   book_replay_mark marks[BOOK_REPLAY_MARKS];

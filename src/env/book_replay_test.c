@@ -273,7 +273,7 @@ static char *wandering(int rows, int other) {
 static const char *const settings[] = {
     "episode-steps=50",
     "episode-steps=40 actions=orders latency=9 rows-per-step=1 inventory=3",
-    "episode-steps=60 actions=choices latency=64 rows-per-step=2 maker-fee=-0.3",
+    "episode-steps=60 inventory-gain=0.3 actions=choices latency=64 rows-per-step=2 maker-fee=-0.3",
     "episode-steps=30 actions=orders taker-fee=0.71 inventory-penalty=0.0137 close-out=no",
 };
 
@@ -297,12 +297,13 @@ static void accounts_are_exact(void **state) {
         const float *info = e->batch.info + i * (size_t)e->shape.n_info;
         sums[i] += (double)e->batch.reward[i];
         if (e->batch.ended[i]) {
-          assert_true(sums[i] == (double)info[0] - (double)info[3]);
+          assert_true(sums[i] == (double)info[0] - (double)info[3] - (double)info[4]);
           assert_true(sums[i] == e->batch.last_return[i]);
           if (m->config.close_out) assert_true(info[1] == 0);
           sums[i] = 0;
         } else {
-          assert_true(sums[i] * BOOK_TICK == (double)(book_replay_wealth(m, w) - w->penalty));
+          assert_true(sums[i] * BOOK_TICK ==
+                      (double)(book_replay_wealth(m, w) - w->penalty - w->withheld));
           assert_true(llabs(book_position(&w->account)) <= m->config.inventory);
           const int64_t traded = w->account.bought + w->account.sold;
           assert_int_equal(w->account.fees, m->maker_fee * w->account.made +

@@ -41,7 +41,7 @@ static const opt_row order_book_options[] = {
     {"episode-steps", OPT_INT, AT(steps), .def = 400, .min = 1, .max = 1e7, .unit = "steps",
      .help = "length of an episode"},
     {"step-seconds", OPT_F64, AT(step), .def = 15, .min = 1e-3, .max = 86400, .unit = "seconds",
-     .help = "time from one decision to the next; about 6 events of the crowd in 15"},
+     .help = "time from one decision to the next; about 9 events of the crowd in 15"},
     {"levels", OPT_INT, AT(levels), .def = 5, .min = 1, .max = ORDER_BOOK_MAX_LEVELS,
      .unit = "ticks", .help = "depth that agents see, each side"},
     {"grid", OPT_INT, AT(grid), .def = 512, .min = 64, .max = BOOK_MAX_TICKS, .unit = "ticks",
@@ -62,6 +62,9 @@ static const opt_row order_book_options[] = {
      .help = "farthest quote behind the best"},
     {"inventory-penalty", OPT_F64, AT(inventory_penalty), .def = 0.005, .min = 0, .max = 1000,
      .unit = "ticks", .help = "a step, for each lot held, squared"},
+    {"inventory-gain", OPT_F64, AT(inventory_gain), .def = 1, .min = 0, .max = 1,
+     .help =
+         "share of the gains and losses on what was held that rewards tell; less is less noise"},
     {"close-out", OPT_BOOL, AT(close_out), .def = 1,
      .help = "positions are closed at market after the last step"},
     {"limit-rate", OPT_F64, AT(flow.limit_rate), .def = 1, .min = 0.01, .max = 100,
@@ -109,7 +112,7 @@ static void describe_agents(env *e, order_book_model *m) {
                     .observation = {.kind = ENV_BOX, .n = ORDER_BOOK_OBSERVATION(c->levels)},
                     .action = action};
   }
-  static const char *const names[] = {"wealth", "inventory", "fees", "penalty"};
+  static const char *const names[] = {"wealth", "inventory", "fees", "penalty", "withheld"};
   int n_info = 0;
   for (int a = 0; a < c->agents; a++)
     for (size_t k = 0; k < COUNT_OF(names); k++, n_info++)
@@ -406,7 +409,9 @@ static void mark_fills(const order_book_model *m, order_book_world *w, const boo
     }
 }
 
-static void reward(env *e, const order_book_model *m, order_book_world *w, size_t i) {
+/* before: the accounts at the step's beginning. */
+static void reward(env *e, const order_book_model *m, order_book_world *w, size_t i,
+                   const book_account *before) {
   const order_book_config *c = &m->config;
   const size_t agents = (size_t)c->agents;
   const book *b = order_book_book(m, w);
@@ -417,7 +422,10 @@ static void reward(env *e, const order_book_model *m, order_book_world *w, size_
     const book_account *account = book_accounts(b) + 1 + a;
     const double held = (double)book_position(account);
     k->penalty += money(c->inventory_penalty * held * held);
-    const int64_t wealth = order_book_wealth(m, w, (int)a), net = wealth - k->penalty;
+    const double moved = (double)(book_position(before + a) * (w->mid - w->mid_before));
+    k->withheld += money((1 - c->inventory_gain) * moved / 2);
+    const int64_t wealth = order_book_wealth(m, w, (int)a);
+    const int64_t net = wealth - k->penalty - k->withheld;
     out[a] = (float)((double)(net - k->told) / BOOK_TICK);
     sum += net - k->told;
     k->told = net;
@@ -425,6 +433,7 @@ static void reward(env *e, const order_book_model *m, order_book_world *w, size_
     *info++ = (float)held;
     *info++ = (float)((double)account->fees / BOOK_TICK);
     *info++ = (float)((double)k->penalty / BOOK_TICK);
+    *info++ = (float)((double)k->withheld / BOOK_TICK);
   }
   *info++ = (float)(b->last_ask - b->last_bid);
   *info = (float)(w->mid * 0.5);
@@ -462,7 +471,7 @@ static void step_world(env *e, const order_book_model *m, order_book_world *w, s
   w->path[w->step % ORDER_BOOK_PATH][0] = b->last_bid;
   w->path[w->step % ORDER_BOOK_PATH][1] = b->last_ask;
   mark_fills(m, w, before);
-  reward(e, m, w, i);
+  reward(e, m, w, i, before);
   show(e, m, w, i);
   memset(e->batch.terminated + i * agents, over, agents);
   memset(e->batch.truncated + i * agents, cut, agents);

@@ -20,6 +20,7 @@ typedef struct order_book_config {
   double maker_fee, taker_fee;  /* ticks a lot */
   int lots, inventory, offset;  /* bounds */
   double inventory_penalty;     /* ticks a step for each lot squared */
+  double inventory_gain;        /* share of the gain on what was held that a reward tells */
   bool close_out;
   flow_config flow;
 } order_book_config;
@@ -36,8 +37,8 @@ typedef struct order_book_model {
   size_t makers_at, messages_at, book_at; /* bytes from the head of a world */
   env_agent agents[ORDER_BOOK_MAX_AGENTS];
   char agent_names[ORDER_BOOK_MAX_AGENTS][24];
-  char info_names[4 * ORDER_BOOK_MAX_AGENTS + 2][24];
-  const char *infos[4 * ORDER_BOOK_MAX_AGENTS + 2];
+  char info_names[5 * ORDER_BOOK_MAX_AGENTS + 2][24];
+  const char *infos[5 * ORDER_BOOK_MAX_AGENTS + 2];
 } order_book_model;
 
 /* What an agent sent, to be done when it arrives. */
@@ -54,7 +55,8 @@ typedef struct order_book_maker {
   double last_arrival;
   int32_t first, n_messages; /* of its ring */
   int64_t penalty;           /* money, so far */
-  int64_t told;              /* wealth less penalty that rewards have told of */
+  int64_t withheld;          /* gains that rewards do not tell, so far */
+  int64_t told;              /* wealth less penalty and withheld that rewards have told of */
 } order_book_maker;
 
 typedef struct order_book_mark {

@@ -64,7 +64,7 @@ static const char *const worlds[] = {
     "actions=choices latency=40 latency-jitter=33 maker-fee=-0.3",
     "agents=3 actions=orders latency=2 latency-jitter=20 taker-fee=0.7 inventory=3",
     "agents=4 mode=cooperative actions=choices inventory-penalty=0.0137",
-    "agents=2 informed=0.5 trend=0.8 lots=5 flow-lots=6.5 episode-steps=90",
+    "agents=2 inventory-gain=0.37 informed=0.5 trend=0.8 lots=5 flow-lots=6.5 episode-steps=90",
     "grid=64 episode-steps=2000 actions=orders close-out=false",
     "limit-rate=0.05 market-rate=3 actions=orders", /* sides that run empty */
 };
@@ -93,10 +93,10 @@ static void accounts_are_exact(void **state) {
           sums[i * agents + a] += (double)e->batch.reward[i * agents + a];
         if (e->batch.ended[i]) { /* info is of the episode that is over */
           for (size_t a = 0; a < agents; a++) {
-            net += (double)info[4 * a] - (double)info[4 * a + 3];
+            net += (double)info[5 * a] - (double)info[5 * a + 3] - (double)info[5 * a + 4];
             if (m->config.close_out && agents == 1 && m->config.flow.limit_rate >= 1 &&
                 e->batch.terminated[i * agents])
-              assert_true(info[4 * a + 1] == 0);
+              assert_true(info[5 * a + 1] == 0);
           }
           ended++;
           cut += e->batch.truncated[i * agents];
@@ -105,9 +105,10 @@ static void accounts_are_exact(void **state) {
           for (size_t a = 0; a < agents; a++) {
             const order_book_maker *maker = order_book_makers(m, w) + a;
             const book_account *account = book_accounts(order_book_book(m, w)) + 1 + a;
-            const int64_t exact = order_book_wealth(m, w, (int)a) - maker->penalty;
+            const int64_t exact =
+                order_book_wealth(m, w, (int)a) - maker->penalty - maker->withheld;
             net += (double)exact / BOOK_TICK;
-            assert_true((double)info[4 * a] == (double)order_book_wealth(m, w, (int)a) / BOOK_TICK);
+            assert_true((double)info[5 * a] == (double)order_book_wealth(m, w, (int)a) / BOOK_TICK);
             if (!together) assert_true(sums[i * agents + a] * BOOK_TICK == (double)exact);
             assert_true(llabs(book_position(account)) <= m->config.inventory);
             assert_int_equal(account->fees,
