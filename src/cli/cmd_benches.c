@@ -415,6 +415,8 @@ static const struct {
      "learning steps of actor and critic", run_updates},
     {"train", "train --model gbdt [--rows N] [--leaves N]", "boosting on made-up rows",
      bench_train},
+    {"env", "env --env NAME [--n N] [--actions NAME]", "steps a second of an environment",
+     bench_environment},
     {"infer", "infer MODEL [--batch N] [--rate N]", "latency of windows in memory", run_infer},
     {"predict", "predict MODEL DATA | predict --model gbdt",
      "latency of real rows, one at a time; of made-up trees", run_predict},
@@ -444,7 +446,7 @@ static int run(cli *c) {
     c->more_help = print_benches;
     int code = cli_parse(c, 0, 0);
     if (code != CLI_GO_ON) return code;
-    return cli_usage(c, "what to measure comes first: machine, step, updates, train, infer, "
+    return cli_usage(c, "what to measure comes first: machine, step, updates, train, env, infer, "
                         "predict, online, selection or parity");
   }
   const char *near = name_nearest(kind, names, COUNT_OF(names));
@@ -455,7 +457,7 @@ static int run(cli *c) {
 const command cmd_bench = {
     .name = "bench",
     .summary = "how fast: machine, training step, predictions",
-    .usage = "machine|step|updates|train|infer|predict|online|selection|parity [operands] "
+    .usage = "machine|step|updates|train|env|infer|predict|online|selection|parity [operands] "
              "[--options] [--json]",
     .details = "garam bench NAME --help shows the options of one. Run it on an idle machine.",
     .examples =

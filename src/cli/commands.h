@@ -25,7 +25,8 @@
 CLI_COMMAND_LIST(X)
 #undef X
 
-int bench_online(cli *c); /* benches with a file of their own */
+int bench_environment(cli *c); /* benches with a file of their own */
+int bench_online(cli *c);
 int bench_selection(cli *c);
 int bench_train(cli *c);
 

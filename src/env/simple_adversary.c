@@ -14,7 +14,7 @@ typedef struct adversary_config {
 } adversary_config;
 
 static const opt_row options[] = {
-    {"n", OPT_INT, OPT_AT(adversary_config, n), .def = 2, .min = 1, .max = MAX_GOOD,
+    {"agents", OPT_INT, OPT_AT(adversary_config, n), .def = 2, .min = 1, .max = MAX_GOOD,
      .help = "good agents, and landmarks"},
     {"continuous", OPT_BOOL, OPT_AT(adversary_config, continuous),
      .help = "actions are five numbers and not five choices"},

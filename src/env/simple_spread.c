@@ -19,7 +19,7 @@ typedef struct spread_config {
 } spread_config;
 
 static const opt_row options[] = {
-    {"n", OPT_INT, OPT_AT(spread_config, n), .def = 3, .min = 1, .max = MAX_AGENTS,
+    {"agents", OPT_INT, OPT_AT(spread_config, n), .def = 3, .min = 1, .max = MAX_AGENTS,
      .help = "agents, and landmarks"},
     {"local-ratio", OPT_F64, OPT_AT(spread_config, local_ratio), .def = 0.5, .min = 0, .max = 1,
      .help = "share of an agent's own collisions in its reward"},

@@ -306,14 +306,14 @@ def mpe2_worlds():
     from mpe2 import simple_adversary_v3, simple_speaker_listener_v4, simple_spread_v3, simple_tag_v3
 
     particle("simple_spread", simple_spread_v3, {}, {})
-    particle("simple_spread", simple_spread_v3, {"n": 5, "local_ratio": 0.2, "continuous": True},
+    particle("simple_spread", simple_spread_v3, {"agents": 5, "local_ratio": 0.2, "continuous": True},
              {"N": 5, "local_ratio": 0.2, "continuous_actions": True}, n=2000)
     particle("simple_tag", simple_tag_v3, {"prey": "agent"}, {})
     particle("simple_tag", simple_tag_v3,
              {"prey": "agent", "adversaries": 4, "good": 2, "obstacles": 3, "continuous": True},
              {"num_adversaries": 4, "num_good": 2, "num_obstacles": 3, "continuous_actions": True}, n=2000)
     particle("simple_adversary", simple_adversary_v3, {}, {}, adversary_tail)
-    particle("simple_adversary", simple_adversary_v3, {"n": 4, "continuous": True},
+    particle("simple_adversary", simple_adversary_v3, {"agents": 4, "continuous": True},
              {"N": 4, "continuous_actions": True}, adversary_tail, n=2000)
     particle("simple_speaker_listener", simple_speaker_listener_v4, {}, {}, speaker_tail)
     particle("simple_speaker_listener", simple_speaker_listener_v4, {"continuous": True},
