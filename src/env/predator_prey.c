@@ -1,9 +1,9 @@
 /* predator_prey: predators with limited sight look for a prey on a grid, and each pays for every
  * step until it stands where the prey is. Who has found it stays there; so one who says where it
  * is saves the others their search. The task of Singh, Jain & Sukhbaatar (2019), "Learning when to
- * communicate at scale in multiagent cooperative and competitive tasks" (IC3Net), section 4.1, with
- * its numbers: 5 x 5, three predators that see only their own cell, 20 steps; 10 x 10, five, sight
- * 1, 40 steps; 20 x 20, ten, sight 1, 80 steps.
+ * communicate at scale in multiagent cooperative and competitive tasks" (IC3Net), with its numbers:
+ * 5 x 5, three predators that see only their own cell, 20 steps; 10 x 10, five, sight 1, 40 steps;
+ * 20 x 20, ten, sight 1, 80 steps.
  *
  * An agent observes its row and column (a one at each), the share of the time that has passed,
  * whether it stands on the prey, and of each cell in its sight whether it is outside, how many
