@@ -83,8 +83,7 @@ static void gather_patches(const conv1d_plan *p, char *patches, const char *x) {
   const conv1d_shape *s = &p->shape;
   size_t row = (size_t)s->inputs * s->real_size;
   int64_t rows = s->batch * p->steps;
-  THREADS(rows * s->taps * s->inputs)
-  for (int64_t r = 0; r < rows; r++) {
+  THREADS(rows * s->taps * s->inputs, for (int64_t r = 0; r < rows; r++), {
     int64_t b = r / p->steps, from = r % p->steps * s->stride - s->pad_left;
     for (int64_t k = 0; k < s->taps; k++) {
       int64_t t = from + k * s->dilation;
@@ -92,7 +91,7 @@ static void gather_patches(const conv1d_plan *p, char *patches, const char *x) {
       if (t >= 0 && t < s->steps) memcpy(to, x + (size_t)(b * s->steps + t) * row, row);
       else memset(to, 0, row);
     }
-  }
+  });
 }
 
 /* Each step of x gathers from the patches that it stands in, taps in order. */
@@ -100,8 +99,7 @@ static void scatter_patches(const conv1d_plan *p, char *dx, const char *dpatches
   const conv1d_shape *s = &p->shape;
   size_t row = (size_t)s->inputs * s->real_size;
   int64_t rows = s->batch * s->steps;
-  THREADS(rows * s->taps * s->inputs)
-  for (int64_t r = 0; r < rows; r++) {
+  THREADS(rows * s->taps * s->inputs, for (int64_t r = 0; r < rows; r++), {
     char *to = dx + (size_t)r * row;
     memset(to, 0, row);
     for (int64_t k = 0; k < s->taps; k++) {
@@ -111,7 +109,7 @@ static void scatter_patches(const conv1d_plan *p, char *dx, const char *dpatches
       p->kernels->add_scaled(to, dpatches + (size_t)(patch * s->taps + k) * row, 1,
                              (size_t)s->inputs);
     }
-  }
+  });
 }
 
 void conv1d_forward(conv1d_plan *p, void *y, const void *x, const void *w, const void *b,

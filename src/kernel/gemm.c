@@ -133,6 +133,19 @@ static void backends_find_half(backend_list *list) {
 }
 #endif
 
+#if defined(GARAM_HAVE_ONEDNN)
+/* oneDNN's products for AVX2 are no faster than ours, cut sums of any length by the number of
+ * threads, so that the bits would hang on it, and allocate in every call; those for AVX-512 are not
+ * of that kind. The processor decides, since oneDNN knows nothing of GARAM_ISA. */
+static bool onednn_pays(void) {
+#if defined(__x86_64__)
+  return __builtin_cpu_supports("avx512f");
+#else
+  return true;
+#endif
+}
+#endif
+
 static void backends_find(void) {
   backend_list *full = &backends[GEMM_FULL];
   backends[GEMM_HALF].chosen = -1;
@@ -145,10 +158,11 @@ static void backends_find(void) {
     backends_find_half(&backends[GEMM_HALF]);
   }
 #endif
+  full->chosen = full->n - 1; /* ours, unless oneDNN is there and pays */
 #if defined(GARAM_HAVE_ONEDNN)
+  if (onednn_pays()) full->chosen = full->n;
   backend_add(full, "onednn", NULL);
 #endif
-  full->chosen = full->n - 1;
   const char *asked = getenv("GARAM_GEMM");
   for (int p = 0; p < 2; p++)
     for (int i = 0; asked && i < backends[p].n; i++)
@@ -302,9 +316,9 @@ static const backend *backend_own(const backend_list *list) {
   return &list->all[best];
 }
 
-/* Measured: oneDNN is a few percent ahead where both operands are large, and takes up to three
- * times as long for a few rows, which it does not take in one go. A packed operand is ours for
- * every m, so that one buffer serves all. */
+/* Measured with AVX-512: oneDNN is a few percent ahead where both operands are large, and takes up
+ * to three times as long for a few rows, which it does not take in one go. A packed operand is ours
+ * for every m, so that one buffer serves all. */
 static bool own_pays(const gemm_shape *s) {
   return s->format_b == GEMM_PACKED || (s->m <= 14 && !s->transpose_a && !s->transpose_b);
 }
@@ -461,12 +475,11 @@ void gemm_run(gemm_plan *p, void *c, const void *a, const void *b, const void *b
          *rest = parts + (size_t)p->n_shards * p->part_bytes;
     const gemm_shape *s = &p->shape;
     size_t items = (size_t)(s->m * s->n);
-    THREADS(items * (size_t)s->k / 8)
-    for (int i = 0; i < p->n_shards; i++) {
+    THREADS(items * (size_t)s->k / 8, for (int i = 0; i < p->n_shards; i++), {
       char *part = parts + (size_t)i * p->part_bytes;
       part_run(p, i, part, a, b, NULL, rest + (size_t)i * p->part_scratch);
       for (size_t pad = items * s->real_size; pad < p->part_bytes; pad++) part[pad] = 0;
-    }
+    });
     parts_add(p, c, sum, parts);
   }
   if (p->finish) finish(p, c, bias);

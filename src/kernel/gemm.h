@@ -1,6 +1,7 @@
 /* Matrix products: C = activation(alpha op(A) op(B) + beta C + bias), row-major, batched, f32 and
  * f64. A plan is prepared once for a shape and then runs without allocating. Floats go to oneDNN
- * (C API 2.x or 3.x) where garam is built with it and is faster, else to our own packed tiles;
+ * (C API 2.x or 3.x) where garam is built with it and the processor has AVX-512, else to our own
+ * tiles;
  * half precision to ours where the processor is faster with it; doubles to the reference.
  *
  *   gemm_plan *p;

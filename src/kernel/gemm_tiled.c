@@ -7,8 +7,11 @@
 #include <string.h>
 
 enum {
-  WORTH_A_THREAD = 1 << 21, /* operations that a thread must find to be woken */
-  TASKS_PER_THREAD = 4,     /* of large products: threads are not equally fast */
+  WORTH_A_THREAD = 1 << 21,   /* operations that a thread must find to be woken */
+  TASKS_PER_THREAD = 4,       /* of large products: threads are not equally fast */
+  A_BYTES = 320 << 10,        /* of A as it lies that a task may go over once for each strip of B */
+  B_BYTES = 64 << 10,         /* of a block of B as it lies */
+  A_BYTES_ACROSS = 128 << 10, /* the same where it lies across */
 };
 
 static int64_t least(int64_t a, int64_t b) {
@@ -31,6 +34,21 @@ static double operations(const gemm_shape *s) {
   return 2.0 * (double)s->m * (double)s->n * (double)s->k;
 }
 
+/* Where what tiles read of A lies within a part of the second cache anyway, a copy in another order
+ * gains nothing. Rows far apart would fall on few sets of it. */
+static bool a_fits(const tiled_product *p) {
+  const gemm_shape *s = &p->shape;
+  const gemm_kernels *g = p->kernels;
+  int64_t lines = s->transpose_a ? least(s->k, g->depth) : least(s->m, p->panels * g->rows);
+  return lines * s->lda * (int64_t)sizeof(float) <= (s->transpose_a ? A_BYTES_ACROSS : A_BYTES);
+}
+
+/* The same of B. */
+static bool b_fits(const tiled_product *p) {
+  const gemm_shape *s = &p->shape;
+  return least(s->k, p->kernels->depth) * s->ldb * (int64_t)sizeof(float) <= B_BYTES;
+}
+
 void tiled_prepare(tiled_product *p, const gemm_shape *s, const gemm_kernels *g) {
   *p = (tiled_product){.shape = *s, .kernels = g};
   p->padded = (int64_t)round_up((size_t)s->n, (size_t)g->lanes);
@@ -39,8 +57,9 @@ void tiled_prepare(tiled_product *p, const gemm_shape *s, const gemm_kernels *g)
   /* A small C and a long sum: threads find work only along k. */
   p->apart = s->batch == 1 && p->n_blocks > 1 && down * over <= 64 && down * over < p->n_blocks * 8;
   p->panels = least(down, g->panels);
-  p->in_place =
-      g->b_size == sizeof(float) && s->m <= g->rows && s->format_b == GEMM_REAL && !s->transpose_b;
+  p->in_place = g->b_size == sizeof(float) && s->format_b == GEMM_REAL && !s->transpose_b &&
+                (s->m <= g->rows || (g->straight && b_fits(p)));
+  p->a_in_place = g->straight && s->format_a == GEMM_REAL && !p->apart && a_fits(p);
   /* Where several tasks would pack the same strips of B, they are packed once, before all of
    * them; the tasks then take rows, and pack those of A, transposed ones too, once. */
   p->ahead = s->batch == 1 && s->format_b != GEMM_PACKED && !p->in_place && !p->apart && down > 8 &&
@@ -115,8 +134,7 @@ static void pack_strip(const tiled_product *p, void *out, float *scale, const vo
 
 void tiled_pack(const tiled_product *p, void *packed, const void *b, gemm_format format) {
   int64_t over = divide_up(p->shape.n, p->kernels->cols);
-  THREADS(p->shape.n * p->shape.k)
-  for (int64_t t = 0; t < over * p->n_blocks; t++) {
+  THREADS(p->shape.n * p->shape.k, for (int64_t t = 0; t < over * p->n_blocks; t++), {
     int64_t block = t / over, j = t % over * p->kernels->cols;
     strip to = packed_strip(p, packed, block, j);
     char *items = (char *)packed + ((const char *)to.items - (const char *)packed);
@@ -124,7 +142,7 @@ void tiled_pack(const tiled_product *p, void *packed, const void *b, gemm_format
     if (to.scale)
       scale = (float *)(void *)((char *)packed + ((const char *)to.scale - (const char *)packed));
     pack_strip(p, items, scale, b, format, block, j, to.width);
-  }
+  });
 }
 
 /* ---- one task ---- */
@@ -215,6 +233,47 @@ static void strip_run(const tiled_product *p, const operands *o, float *tiles, c
   }
 }
 
+/* Rows of A from row i, block `block` of k, where they lie or as packed. */
+static gemm_lines lines_of(const tiled_product *p, const void *a, int64_t i, int64_t block,
+                           const void *packed) {
+  const gemm_kernels *g = p->kernels;
+  const gemm_shape *s = &p->shape;
+  int64_t depth = block_depth(p, block);
+  if (p->a_in_place) {
+    int64_t across = a_across(s), along = a_along(s);
+    return (gemm_lines){.a = (const float *)a + i * across + block * g->depth * along,
+                        .a_across = across,
+                        .a_along = along,
+                        .a_tile = g->rows * across,
+                        .depth = depth};
+  }
+  return (gemm_lines){.a = packed,
+                      .a_across = s->transpose_a ? 1 : g->block,
+                      .a_along = s->transpose_a ? g->rows : 1,
+                      .a_tile = g->rows * (int64_t)round_up((size_t)depth, (size_t)g->block),
+                      .depth = depth};
+}
+
+/* What strip_run does where tiles go to C in one go. */
+static void strip_straight(const tiled_product *p, const operands *o, const gemm_lines *a,
+                           int64_t i, int64_t rows, int64_t j, const strip *b, int64_t block) {
+  const gemm_kernels *g = p->kernels;
+  const gemm_shape *s = &p->shape;
+  gemm_lines lines = *a;
+  gemm_put how = put_of(p, block);
+  if (o->bias && block == p->n_blocks - 1) how.bias = o->bias + j;
+  lines.b = b->items;
+  lines.b_rows = b->rows;
+  int cols = (int)least(b->width, s->n - j), width = (int)b->width;
+  float *c = o->c + i * s->ldc + j;
+  int64_t rest = p->a_in_place || !s->transpose_a ? 0 : rows % g->rows, full = rows - rest;
+  g->straight(c, s->ldc, &lines, full, cols, width, &how);
+  if (rest == 0) return;
+  lines.a += full / g->rows * lines.a_tile; /* a panel of fewer rows: its lines are shorter */
+  lines.a_along = rest;
+  g->straight(c + full * s->ldc, s->ldc, &lines, rest, cols, width, &how);
+}
+
 /* C's rows [i0,i1) and columns [j0,j1), of all k, or of one block of it into `sums`. */
 static void region_run(const tiled_product *p, const operands *o, int64_t i0, int64_t i1,
                        int64_t j0, int64_t j1, char *lane) {
@@ -229,12 +288,14 @@ static void region_run(const tiled_product *p, const operands *o, int64_t i0, in
   for (int64_t i = i0; i < i1; i += height) {
     int64_t rows = least(height, i1 - i);
     for (int64_t block = 0; block < p->n_blocks; block++) {
-      pack_rows(p, a, row_scale, o->a, i, rows, block);
+      gemm_lines lines = lines_of(p, o->a, i, block, a);
+      if (!p->a_in_place) pack_rows(p, a, row_scale, o->a, i, rows, block);
       for (int64_t j = j0; j < j1; j += g->cols) {
         strip b;
         if (s->format_b == GEMM_PACKED) b = packed_strip(p, o->b, block, j);
         else b = plain_strip(p, o->b, block, j, strip_items, col_scale);
-        strip_run(p, o, tiles, a, i, rows, j, &b, row_scale, block);
+        if (g->straight) strip_straight(p, o, &lines, i, rows, j, &b, block);
+        else strip_run(p, o, tiles, a, i, rows, j, &b, row_scale, block);
       }
     }
   }

@@ -17,6 +17,15 @@ typedef struct gemm_put {
   kernel_unary_op activation;
 } gemm_put;
 
+/* Rows of A and lines of B, one block of k. */
+typedef struct gemm_lines {
+  const float *a, *b;
+  int64_t a_across, a_along; /* items from a row to the next, and from one of k to the next */
+  int64_t a_tile;            /* from the first row of a tile to that of the next */
+  int64_t b_rows;            /* from a line to the next */
+  int64_t depth;
+} gemm_lines;
+
 /* How operands are packed and tiles computed: one record for each instruction set and precision.
  *
  * A strip of B is packed as lines of k: [depth][width]. With a step of 2, two lines that follow
@@ -48,6 +57,11 @@ typedef struct gemm_kernels {
                int rows, int width, bool first);
   void (*put)(float *c, int64_t ldc, const float *t, int64_t t_rows, int rows, int cols,
               const gemm_put *how);
+  /* tile and put at once, for a whole block of k, from an A that may lie anywhere, as many tiles
+   * one below the other as `rows` are; NULL: those two are needed. Where it stands, `block` is
+   * `depth`. */
+  void (*straight)(float *c, int64_t ldc, const gemm_lines *o, int64_t rows, int cols, int width,
+                   const gemm_put *how);
 } gemm_kernels;
 
 /* In a tile every loop over rows and columns disappears, and of the loop along k each second turn:
@@ -72,6 +86,7 @@ typedef struct tiled_product {
   gemm_shape shape; /* defaults filled in */
   const gemm_kernels *kernels;
   bool in_place;    /* B is read where it lies */
+  bool a_in_place;  /* and A */
   bool ahead;       /* all of B is packed first, in scratch, and then serves every task */
   int64_t padded;   /* n with the last strip's padding */
   int64_t n_blocks; /* of k */

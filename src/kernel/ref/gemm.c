@@ -60,6 +60,7 @@ static inline vf gemm_activate(kernel_unary_op op, vf x) {
 #define GEMM_EACH_ROW(X) X(1) X(2) X(3) X(4) X(5) X(6)
 
 #include "kernel/simd/gemm.inc"
+#include "kernel/simd/gemm_straight.inc"
 
 const gemm_kernels *gemm_kernels_ref(void) {
   static const gemm_kernels record = {.name = "ref",
@@ -75,6 +76,7 @@ const gemm_kernels *gemm_kernels_ref(void) {
                                       .pack_a = pack_a,
                                       .pack_b = pack_b,
                                       .tile = gemm_tile,
-                                      .put = gemm_tile_put};
+                                      .put = gemm_tile_put,
+                                      .straight = gemm_straight};
   return &record;
 }

@@ -23,10 +23,28 @@ enum {
 #define UNROLL16 _Pragma("GCC unroll 16")
 #endif
 
-/* Loop over independent iterations, on threads when `work` items are worth it. */
+static inline bool threads_pay(size_t work) {
+  return work >= WORTH_THREADS && thread_count() > 1;
+}
+
+/* Loop over independent iterations, on threads when `work` items are worth it:
+ *
+ *   THREADS(n, for (size_t s = 0; s < shards; s++), { ... })
+ *
+ * The loop stands there twice, since a region of one thread is no plain loop: gcc's library makes a
+ * team for it, with memory, a lock and a call of the system, which takes longer than many a kernel
+ * of a small net. */
 #define PRAGMA_(text) _Pragma(#text)
 #define PRAGMA(text) PRAGMA_(text)
-#define THREADS(work) PRAGMA(omp parallel for schedule(static) if ((work) >= WORTH_THREADS))
+#define THREADS(work, loop, ...)                                                                   \
+  do {                                                                                             \
+    if (threads_pay((size_t)(work))) {                                                             \
+      PRAGMA(omp parallel for schedule(static))                                                    \
+      loop __VA_ARGS__                                                                             \
+    } else {                                                                                       \
+      loop __VA_ARGS__                                                                             \
+    }                                                                                              \
+  } while (0)
 
 static inline size_t shard_count(size_t n, size_t size) {
   return n / size + (n % size != 0);
