@@ -52,6 +52,8 @@ typedef struct garam_predictions {
   const float *output;    /* (n_rows, n_outputs) probabilities, or values */
   const int32_t *label;   /* (n_rows) the most probable output; NULL for regression */
   const uint8_t *abstain; /* (n_rows) 1: not sure enough for 95 % accuracy; NULL for regression */
+  const float *bounds;    /* (n_rows, 2) ends of an interval that holds the value 95 % of the time,
+                             infinite where nothing is promised; NULL: classes, or no validation */
 } garam_predictions;
 
 /* `data` is what `garam predict MODEL DATA` takes: a file, "-", or sqlite:... */

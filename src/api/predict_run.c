@@ -34,12 +34,15 @@ static garam_status fill(predictions *x, pipeline *p, const table *t, const data
   int64_t *time = t->time_column < 0 ? NULL : arena_array(&x->memory, n, sizeof *time);
   int32_t *label = classes ? arena_array(&x->memory, n, sizeof *label) : NULL;
   uint8_t *abstain = classes ? arena_array(&x->memory, n, sizeof *abstain) : NULL;
-  if (!rows || !output || (t->time_column >= 0 && !time) || (classes && (!label || !abstain)))
+  float *bounds = pipeline_has_bounds(p) ? arena_array(&x->memory, 2 * n, sizeof *bounds) : NULL;
+  if (!rows || !output || (pipeline_has_bounds(p) && !bounds) || (t->time_column >= 0 && !time) ||
+      (classes && (!label || !abstain)))
     return fail_memory(err, n * (k + 4) * sizeof *output);
   n = 0;
   for (size_t i = 0; i < d->n_rows; i++)
     if (d->usable[i]) rows[n++] = (uint32_t)i;
   TRY(pipeline_predict(p, d, (row_set){rows, n}, output, err));
+  if (bounds) TRY(pipeline_bounds(p, d, (row_set){rows, n}, output, bounds, err));
   double target, threshold = pipeline_threshold(p, &target);
   for (size_t i = 0; i < n; i++) {
     if (time) time[i] = t->columns[t->time_column].i64[rows[i]];
@@ -47,7 +50,7 @@ static garam_status fill(predictions *x, pipeline *p, const table *t, const data
     label[i] = metric_top(output + i * k, (int)k);
     abstain[i] = (double)output[i * k + (size_t)label[i]] < threshold;
   }
-  *shown = (garam_predictions){n, k, rows, time, output, label, abstain};
+  *shown = (garam_predictions){n, k, rows, time, output, label, abstain, bounds};
   return GARAM_OK;
 }
 

@@ -19,6 +19,10 @@ int64_t clock_wall_ns(void) {
   return clock_read(CLOCK_REALTIME);
 }
 
+int64_t clock_process_ns(void) {
+  return clock_read(CLOCK_PROCESS_CPUTIME_ID);
+}
+
 static int64_t floor_div(int64_t a, int64_t b) {
   return a / b - (a % b < 0);
 }

@@ -9,6 +9,7 @@
 
 int64_t clock_monotonic_ns(void);
 int64_t clock_wall_ns(void);
+int64_t clock_process_ns(void); /* processor time of all threads of this process */
 
 typedef struct clock_civil {
   int year, month, day, hour, minute, second; /* month and day from 1 */

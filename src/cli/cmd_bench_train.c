@@ -27,12 +27,12 @@ int bench_train(cli *c) {
   bench_fit_result r;
   if (bench_fit(&r, &config, &model, &err) != GARAM_OK) return cli_fail(c, &err);
   if (c->common.json)
-    return cli_print_json(c, json_pack("{s:f, s:f, s:f, s:I, s:I, s:I, s:I, s:I, s:i}", "seconds",
-                                       r.seconds, "auc", r.auc, "log_loss", r.log_loss, "trees",
-                                       (json_int_t)r.trees, "leaves", (json_int_t)r.leaves, "bytes",
-                                       (json_int_t)r.bytes, "resident_before",
-                                       (json_int_t)r.resident, "peak_resident", (json_int_t)r.peak,
-                                       "threads", thread_count()));
+    return cli_print_json(c, json_pack("{s:f, s:f, s:f, s:f, s:I, s:I, s:I, s:I, s:I, s:i}",
+                                       "seconds", r.seconds, "cpu_seconds", r.cpu_seconds, "auc",
+                                       r.auc, "log_loss", r.log_loss, "trees", (json_int_t)r.trees,
+                                       "leaves", (json_int_t)r.leaves, "bytes", (json_int_t)r.bytes,
+                                       "resident_before", (json_int_t)r.resident, "peak_resident",
+                                       (json_int_t)r.peak, "threads", thread_count()));
   char size[TEXT_SHORT], peak[TEXT_SHORT];
   printf("fit         %.3f s: %zu trees, %zu leaves, %s; %d threads\n", r.seconds, r.trees,
          r.leaves, text_bytes(size, (double)r.bytes), thread_count());

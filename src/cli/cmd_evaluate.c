@@ -125,10 +125,11 @@ static void print_rest(const json_t *scores) {
   }
   const json_t *conformal = json_object_get(scores, "conformal");
   if (json_is_number(json_object_get(conformal, "half_width")))
-    printf(
-        "conformal       the value plus or minus %.4g holds %.2f %% of rows; %.0f %% were meant\n",
-        json_f64(conformal, "half_width"), 100 * json_f64(conformal, "coverage"),
-        100 * json_f64(conformal, "target"));
+    printf("conformal       %s %.4g holds %.2f %% of rows; %.0f %% were meant\n",
+           json_is_true(json_object_get(conformal, "own")) ? "an interval of half the width"
+                                                           : "the value plus or minus",
+           json_f64(conformal, "half_width"), 100 * json_f64(conformal, "coverage"),
+           100 * json_f64(conformal, "target"));
   if (json_is_number(json_object_get(scores, "share_of_bayes")))
     printf("best possible   %.2f %%; the model reaches %.2f %% of it\n",
            100 * json_f64(scores, "bayes_accuracy"), 100 * json_f64(scores, "share_of_bayes"));

@@ -63,7 +63,7 @@ static void put_head(sink *s, const pipeline *p, const garam_predictions *x) {
     put(s, ",");
     put_name(s, x->label ? "p_" : "", pipeline_output_name(p, (int)k));
   }
-  put(s, x->label ? ",label,abstain\n" : "\n");
+  put(s, x->label ? ",label,abstain\n" : x->bounds ? ",low,high\n" : "\n");
 }
 
 static void put_csv(sink *s, const pipeline *p, const garam_predictions *x, size_t i) {
@@ -77,6 +77,7 @@ static void put_csv(sink *s, const pipeline *p, const garam_predictions *x, size
     put_name(s, "", pipeline_output_name(p, x->label[i]));
     put(s, ",%d", x->abstain[i]);
   }
+  for (size_t k = 0; x->bounds && k < 2; k++) put(s, ",%.9g", (double)x->bounds[2 * i + k]);
   put(s, "\n");
 }
 
@@ -94,6 +95,8 @@ static void put_json(sink *s, const pipeline *p, const garam_predictions *x, siz
     json_object_set_new(o, "label", json_string(pipeline_output_name(p, x->label[i])));
     json_object_set_new(o, "abstain", json_boolean(x->abstain[i]));
   }
+  for (size_t k = 0; x->bounds && k < 2; k++)
+    json_object_set_new(o, k ? "high" : "low", json_f32_or_null(x->bounds[2 * i + k]));
   char *line = json_text(o);
   json_decref(o);
   if (line) put(s, "%s\n", line);

@@ -45,25 +45,38 @@ static double level(double v) {
   return n;
 }
 
+/* How much member m gave to the truth at a validation row, and how sure it is of what it says now:
+ * of values, how near it was, and how near it is to what the members say together. */
+static double support(const des *d, size_t row, size_t m) {
+  const float *p = d->score + (row * d->n_members + m) * d->n_outputs;
+  if (!d->value) return (double)p[d->y[row]];
+  return exp(-fabs((double)p[0] - (double)d->value[row]) / d->typical);
+}
+
+static double sureness(const des *d, const float *score, size_t m) {
+  size_t k = d->n_outputs;
+  if (!d->value) return (double)score[m * k + (size_t)likeliest(score + m * k, k)];
+  double mean = 0;
+  for (size_t i = 0; i < d->n_members; i++) mean += (double)score[i] / (double)d->n_members;
+  return exp(-fabs((double)score[m] - mean) / d->typical);
+}
+
 /* Evidence about member m on a row with these neighbours: is it right there, how sure of the truth,
  * how often right, right where members answered alike, and how sure is it now. */
 static void gather_evidence(double *out, const des *d, size_t m, const des_neighbour *near,
                             size_t n_near, const des_neighbour *alike, size_t n_alike,
                             const float *score) {
-  size_t k = d->n_outputs, at = 0, n = (size_t)d->config.neighbours;
+  size_t at = 0, n = (size_t)d->config.neighbours;
   double right = 0;
   for (size_t i = 0; i < n; i++, at++) {
     out[at] = i < n_near ? level(d->right[near[i].row * d->n_members + m]) : 0;
     right += i < n_near ? d->right[near[i].row * d->n_members + m] : 0;
   }
-  for (size_t i = 0; i < n; i++, at++) {
-    const float *p = i < n_near ? d->score + (near[i].row * d->n_members + m) * k : NULL;
-    out[at] = p ? level((double)p[d->y[near[i].row]]) : 0;
-  }
+  for (size_t i = 0; i < n; i++, at++) out[at] = i < n_near ? level(support(d, near[i].row, m)) : 0;
   out[at++] = n_near ? level(right / (double)n_near) : 0;
   for (size_t i = 0; i < (size_t)d->config.profiles; i++, at++)
     out[at] = i < n_alike ? level(d->right[alike[i].row * d->n_members + m]) : 0;
-  out[at] = level((double)score[m * k + (size_t)likeliest(score + m * k, k)]);
+  out[at] = level(sureness(d, score, m));
 }
 
 /* A multinomial naive Bayes (one added to each count) of "is right", each validation row in turn
@@ -118,6 +131,7 @@ void des_deinit(des *d) {
   des_near_deinit(&d->profiles);
   mem_free(d->score);
   mem_free(d->y);
+  mem_free(d->value);
   mem_free(d->right);
   mem_free(d->competence);
   mem_free(d->evidence);
@@ -139,7 +153,7 @@ static garam_status fit_profiles(des *d, garam_error *err) {
   return d->evidence ? GARAM_OK : fail_memory(err, n_evidence(d) * sizeof *d->evidence);
 }
 
-static void judge(des *d, const float *value) {
+static void judge(des *d) {
   size_t k = d->n_outputs;
   for (size_t i = 0; i < d->n; i++)
     for (size_t m = 0; m < d->n_members; m++) {
@@ -147,13 +161,39 @@ static void judge(des *d, const float *value) {
       const float *p = d->score + at * k;
       double squares = 0;
       for (size_t c = 0; c < k; c++) {
-        double off = (double)p[c] - (k == 1 ? (double)value[i] : (int32_t)c == d->y[i]);
+        double off = (double)p[c] - ((int32_t)c == d->y[i]);
         squares += off * off;
       }
-      if (k > 1) d->right[at] = likeliest(p, k) == d->y[i];
+      d->right[at] = likeliest(p, k) == d->y[i];
       d->competence[at] =
           (float)(d->config.method == DES_RRC ? des_reference(p, k, d->y[i]) : squares);
     }
+}
+
+static void judge_values(des *d) {
+  size_t n = d->n_members;
+  double total = 0;
+  for (size_t i = 0; i < d->n; i++) {
+    float *squares = d->competence + i * n;
+    double sum = 0;
+    for (size_t m = 0; m < n; m++) {
+      double off = (double)d->score[i * n + m] - (double)d->value[i];
+      squares[m] = (float)(off * off);
+      sum += (double)squares[m];
+    }
+    total += sum;
+    for (size_t m = 0; m < n; m++) {
+      size_t better = 0;
+      for (size_t o = 0; o < n; o++) better += squares[o] < squares[m];
+      d->right[i * n + m] = 2 * better < n;
+    }
+    if (d->config.method != DES_RRC) continue;
+    double mean = sum / (double)n; /* |Z| > |error|, Z normal with the row's mean squared error */
+    for (size_t m = 0; m < n; m++)
+      squares[m] = mean > 0 ? (float)erfc(sqrt((double)squares[m] / mean / 2)) : 0.5f;
+  }
+  d->typical = sqrt(total / ((double)d->n * (double)n));
+  if (!(d->typical > 0)) d->typical = 1;
 }
 
 garam_status des_fit(des *out, const des_config *config, const float *x, const float *score,
@@ -163,24 +203,24 @@ garam_status des_fit(des *out, const des_config *config, const float *x, const f
   des *d = out;
   size_t cells = 0, pairs = 0;
   garam_status status;
-  if (n_outputs == 1 && config->method != DES_LOCAL)
-    return fail(err, GARAM_UNSUPPORTED, "--selection %s: for classes; values have \"local\"",
-                des_method_names[config->method]);
   if (n == 0) return fail(err, GARAM_INVALID, "no validation rows to select members by");
   if (size_mul(&pairs, n, n_members) && size_mul(&cells, pairs, n_outputs)) {
     d->score = mem_array(cells, sizeof *d->score);
     d->right = mem_array(pairs, 1);
     d->competence = mem_array(pairs, sizeof *d->competence);
     d->y = mem_array(n, sizeof *d->y);
+    d->value = n_outputs == 1 ? mem_array(n, sizeof *d->value) : NULL;
   }
-  if (!d->score || !d->right || !d->competence || !d->y) {
+  if (!d->score || !d->right || !d->competence || !d->y || (n_outputs == 1 && !d->value)) {
     status = fail_memory(err, cells * sizeof *d->score);
     goto done;
   }
   memcpy(d->score, score, cells * sizeof *score);
   if (y && n_outputs > 1) memcpy(d->y, y, n * sizeof *y);
+  if (d->value) memcpy(d->value, value, n * sizeof *value);
   TRY_GOTO(done, des_near_init(&d->rows, x, n, n_features, err));
-  judge(d, value);
+  if (d->value) judge_values(d);
+  else judge(d);
   if (config->method == DES_META) TRY_GOTO(done, fit_profiles(d, err));
   d->query = mem_array(d->rows.stride + d->profiles.stride, sizeof *d->query);
   status = d->query ? GARAM_OK : fail_memory(err, d->rows.stride * sizeof *d->query);
@@ -235,7 +275,8 @@ static void weigh_rrc(const des *d, double *w) {
     for (size_t m = 0; m < d->n_members; m++)
       w[m] += near * (double)d->competence[i * d->n_members + m];
   }
-  for (size_t m = 0; m < d->n_members; m++) w[m] = w[m] / total > 1 / (double)d->n_outputs;
+  double chance = d->value ? 0.5 : 1 / (double)d->n_outputs;
+  for (size_t m = 0; m < d->n_members; m++) w[m] = w[m] / total > chance;
 }
 
 static void weigh_local(const des *d, double *w, const des_neighbour *near, size_t n) {
@@ -283,7 +324,6 @@ void des_answer(const des *d, float *out, const double *w, const float *score) {
 
 /* ---- packages -------------------------------------------------------------------------------- */
 
-/* Values are not kept: local needs the squared errors only, so those stand in for them. */
 garam_status des_save(const des *d, package_writer *w, const char *prefix, garam_error *err) {
   char name[160];
   int64_t x[2] = {(int64_t)d->n, (int64_t)d->rows.stride}, y = (int64_t)d->n;
@@ -292,17 +332,16 @@ garam_status des_save(const des *d, package_writer *w, const char *prefix, garam
   TRY(package_add(w, name, PACKAGE_F32, 2, x, d->rows.x, err));
   snprintf(name, sizeof name, "%sscore", prefix);
   TRY(package_add(w, name, PACKAGE_F32, 3, score, d->score, err));
-  snprintf(name, sizeof name, "%scompetence", prefix);
-  TRY(package_add(w, name, PACKAGE_F32, 2, score, d->competence, err));
-  snprintf(name, sizeof name, "%sy", prefix);
-  return package_add(w, name, PACKAGE_I32, 1, &y, d->y, err);
+  snprintf(name, sizeof name, "%s%s", prefix, d->value ? "value" : "y");
+  return d->value ? package_add(w, name, PACKAGE_F32, 1, &y, d->value, err)
+                  : package_add(w, name, PACKAGE_I32, 1, &y, d->y, err);
 }
 
 garam_status des_load(des *out, const des_config *config, size_t n_features, size_t n_members,
                       size_t n_outputs, const package_reader *r, const char *prefix,
                       garam_error *err) {
   char name[160];
-  const package_tensor *x, *score, *competence, *y;
+  const package_tensor *x, *score, *y;
   size_t stride = (n_features + DES_LANES - 1) / DES_LANES * DES_LANES;
   *out = (des){0};
   int64_t dims[3] = {-1, (int64_t)stride, 0};
@@ -312,28 +351,22 @@ garam_status des_load(des *out, const des_config *config, size_t n_features, siz
   int64_t shape[3] = {(int64_t)n, (int64_t)n_members, (int64_t)n_outputs};
   snprintf(name, sizeof name, "%sscore", prefix);
   TRY(package_get_finite(&score, r, name, PACKAGE_F32, 3, shape, err));
-  snprintf(name, sizeof name, "%scompetence", prefix);
-  TRY(package_get_finite(&competence, r, name, PACKAGE_F32, 2, shape, err));
-  snprintf(name, sizeof name, "%sy", prefix);
-  TRY(package_get(&y, r, name, PACKAGE_I32, 1, shape, err));
-  const int32_t *class = y->data;
-  for (size_t i = 0; i < n; i++)
-    if (class[i] < 0 || (n_outputs > 1 && (size_t) class[i] >= n_outputs))
+  snprintf(name, sizeof name, "%s%s", prefix, n_outputs > 1 ? "y" : "value");
+  if (n_outputs > 1) TRY(package_get(&y, r, name, PACKAGE_I32, 1, shape, err));
+  else TRY(package_get_finite(&y, r, name, PACKAGE_F32, 1, shape, err));
+  const int32_t *class = n_outputs > 1 ? y->data : NULL;
+  for (size_t i = 0; class && i < n; i++)
+    if (class[i] < 0 || (size_t) class[i] >= n_outputs)
       return fail(err, GARAM_CORRUPT, "%s: \"%s\": row %zu has class %d", package_name(r), name, i,
                   (int)class[i]);
   const float *wide = x->data;
   float *narrow = mem_array(n * n_features + 1, sizeof *narrow);
-  float *value = mem_array(n + 1, sizeof *value);
-  garam_status status =
-      narrow && value ? GARAM_OK : fail_memory(err, n * n_features * sizeof *narrow);
+  garam_status status = narrow ? GARAM_OK : fail_memory(err, n * n_features * sizeof *narrow);
   for (size_t i = 0; i < n && status == GARAM_OK; i++)
     memcpy(narrow + i * n_features, wide + i * stride, n_features * sizeof *narrow);
   if (status == GARAM_OK)
-    status = des_fit(out, config, narrow, score->data, class, value, n, n_features, n_members,
-                     n_outputs, err);
-  if (status == GARAM_OK && config->method == DES_LOCAL)
-    memcpy(out->competence, competence->data, competence->bytes);
+    status = des_fit(out, config, narrow, score->data, class, class ? NULL : y->data, n, n_features,
+                     n_members, n_outputs, err);
   mem_free(narrow);
-  mem_free(value);
   return status;
 }

@@ -10,7 +10,11 @@
  *   rrc       better than chance by the randomised reference classifier, every validation row
  *             weighed by exp(-d^2) (Woloszynski & Kurzynski, Pattern Recognition 2011)
  *   local     weights 1 / local squared error, of members in the better half of the errors (Rooney
- *             et al. 2004): for values too
+ *             et al. 2004)
+ *
+ * For values (K = 1) "right" is to be in the better half of the members' errors at a row, an odds
+ * is exp(-|error| / typical error), and the reference is a normal with the row's mean squared
+ * error: rrc takes the members that are more likely than not to be nearer than it.
  *
  * Nothing is allocated after des_fit. */
 #ifndef ENSEMBLE_DES_H
@@ -56,7 +60,9 @@ typedef struct des {
   des_near rows, profiles;        /* profiles: meta-des only */
   float *score;                   /* (n, members, outputs): odds, or values */
   int32_t *y;                     /* (n); values: 0 */
-  uint8_t *right;                 /* (n, members); values: 0 */
+  float *value;                   /* (n); classes: NULL */
+  double typical;                 /* values: root mean square of all errors, over 0 */
+  uint8_t *right;                 /* (n, members) */
   float *competence;              /* (n, members): rrc's source; local: squared error */
   double *evidence;               /* meta-des: (2, meta features + 1), logs; prior last */
   float *query;                   /* scratch: (rows.stride + profiles.stride) */

@@ -134,28 +134,73 @@ static void test_competence(void **state) {
     }
 }
 
+/* Every rule finds who is near the truth where, and is nearer to it than the mean of all; what it
+ * says survives a package. */
 static void test_values(void **state) {
   (void)state;
-  des d;
-  des_config c = defaults(DES_LOCAL);
-  garam_error err;
-  make(5, true);
-  assert_int_equal(des_fit(&d, &c, x, score, NULL, value, N, F, M, 1, &err), GARAM_OK);
-  make(6, true);
-  double error = 0, mean_error = 0;
-  for (int i = 0; i < N; i++) {
-    double w[M];
-    float out, mean = 0;
-    des_weights(&d, w, x + i * F, score + i * M);
-    des_answer(&d, &out, w, score + i * M);
-    for (int m = 0; m < M; m++) mean += score[i * M + m] / M;
-    error += (double)((out - value[i]) * (out - value[i]));
-    mean_error += (double)((mean - value[i]) * (mean - value[i]));
+  char path[] = "/tmp/des_values_XXXXXX";
+  close(mkstemp(path));
+  for (int method = 0; des_method_names[method]; method++) {
+    des d, again;
+    des_config c = defaults(method);
+    garam_error err;
+    package_writer *w;
+    package_reader *r;
+    make(5, true);
+    assert_int_equal(des_fit(&d, &c, x, score, NULL, value, N, F, M, 1, &err), GARAM_OK);
+    assert_int_equal(package_writer_new(&w, &err), GARAM_OK);
+    assert_int_equal(des_save(&d, w, "s.", &err), GARAM_OK);
+    assert_int_equal(package_write(w, path, &err), GARAM_OK);
+    package_writer_free(w);
+    assert_int_equal(package_open(&r, path, &err), GARAM_OK);
+    assert_int_equal(des_load(&again, &c, F, M, 1, r, "s.", &err), GARAM_OK);
+    make(6, true);
+    double error = 0, mean_error = 0;
+    uint64_t before = mem_count();
+    for (int i = 0; i < N; i++) {
+      double weights[M], other[M], sum = 0;
+      float out, mean = 0;
+      des_weights(&d, weights, x + i * F, score + i * M);
+      des_weights(&again, other, x + i * F, score + i * M);
+      assert_memory_equal(weights, other, sizeof other);
+      des_answer(&d, &out, weights, score + i * M);
+      for (int m = 0; m < M; m++) mean += score[i * M + m] / M, sum += weights[m];
+      assert_true(fabs(sum - 1) < 1e-9);
+      error += (double)((out - value[i]) * (out - value[i]));
+      mean_error += (double)((mean - value[i]) * (mean - value[i]));
+    }
+    assert_int_equal(mem_count(), before);
+    /* local weighs by the errors themselves; the others choose, knora-u and rrc not only the best
+     */
+    double most = method == DES_LOCAL ? 0.2 : method == DES_KNORA_E ? 0.5 : 0.9;
+    if (!(error < most * mean_error))
+      fail_msg("%s: %.3f, the mean %.3f", des_method_names[method], error / N, mean_error / N);
+    package_close(r);
+    des_deinit(&again);
+    des_deinit(&d);
   }
-  assert_true(error < 0.2 * mean_error);
-  des_deinit(&d);
-  c.method = DES_KNORA_U;
-  assert_int_equal(des_fit(&d, &c, x, score, NULL, value, N, F, M, 1, &err), GARAM_UNSUPPORTED);
+  unlink(path);
+}
+
+/* What "right" and the reference are, by hand: errors 1, 2, 2 and 9 at the one row there is. */
+static void test_right_values(void **state) {
+  (void)state;
+  static const float at[1] = {0}, said[4] = {1, -2, 2, 9}, truth[1] = {0};
+  des d;
+  for (int method = DES_KNORA_E; method <= DES_RRC; method += DES_RRC - DES_KNORA_E) {
+    des_config c = defaults(method);
+    assert_int_equal(des_fit(&d, &c, at, said, NULL, truth, 1, 1, 4, 1, NULL), GARAM_OK);
+    static const uint8_t right[4] = {1, 1, 1, 0}; /* fewer than half of them do better */
+    assert_memory_equal(d.right, right, sizeof right);
+    assert_true(fabs(d.typical - sqrt(90 / 4.0)) < 1e-6);
+    for (int m = 0; m < 4 && method == DES_RRC; m++)
+      assert_true(fabs((double)d.competence[m] - erfc(fabs((double)said[m]) / sqrt(2 * 90 / 4.0))) <
+                  1e-6);
+    double w[4];
+    des_weights(&d, w, at, said);
+    for (int m = 0; m < 4; m++) assert_true(fabs(w[m] - (m < 3 ? 1 / 3.0 : 0)) < 1e-9);
+    des_deinit(&d);
+  }
 }
 
 /* Marsaglia's polar normals would do for gamma draws; here beta draws by rejection are enough. */
@@ -252,10 +297,10 @@ static void test_no_memory(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_near),       cmocka_unit_test(test_rules),
-      cmocka_unit_test(test_competence), cmocka_unit_test(test_values),
-      cmocka_unit_test(test_reference),  cmocka_unit_test(test_package),
-      cmocka_unit_test(test_no_memory),
+      cmocka_unit_test(test_near),         cmocka_unit_test(test_rules),
+      cmocka_unit_test(test_competence),   cmocka_unit_test(test_values),
+      cmocka_unit_test(test_right_values), cmocka_unit_test(test_reference),
+      cmocka_unit_test(test_package),      cmocka_unit_test(test_no_memory),
   };
   return cmocka_run_group_tests_name("des", tests, NULL, NULL);
 }

@@ -163,9 +163,6 @@ static garam_status check(dynamic *s, garam_error *err) {
     return fail(err, GARAM_INVALID, "--loss pinball: for values, not for classes");
   if (!has_selection(s)) return GARAM_OK;
   c->des.method = c->selection - 1;
-  if (!classes && c->des.method != DES_LOCAL)
-    return fail(err, GARAM_UNSUPPORTED, "--selection %s: for classes; values have \"local\"",
-                selection_names[c->selection]);
   return GARAM_OK;
 }
 
@@ -614,7 +611,8 @@ static garam_status aggregate(dynamic *s, const dataset *d, row_set rows, garam_
     dataset_gather(x, begin, d, rows.rows + i, n, s->context);
     TRY_GOTO(done, dynamic_view(&s->base, x, begin, n, views + i * width, err));
   }
-  status = stream_walk(&s->base, d, (row_set){0}, rows, views, at, s->n_outputs, true, NULL, err);
+  status =
+      stream_walk(&s->base, d, (row_set){0}, rows, views, at, s->n_outputs, true, NULL, NULL, err);
 done:
   mem_free(views);
   mem_free(x);

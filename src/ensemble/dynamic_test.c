@@ -37,7 +37,8 @@ static void walk(learner *l, const dataset *d, row_set rows, float *out) {
   for (size_t i = 0; i < rows.n; i++) at[rows.rows[i]] = (uint32_t)i;
   dataset_gather(x, begin, d, rows.rows, rows.n, context);
   assert_int_equal(s->view(l, x, begin, rows.n, views, &err), GARAM_OK);
-  assert_int_equal(stream_walk(l, d, rows, rows, views, at, outputs_of(d), false, out, &err), 0);
+  assert_int_equal(stream_walk(l, d, rows, rows, views, at, outputs_of(d), false, out, NULL, &err),
+                   0);
   s->rewind(l);
   free(x);
   free(views);
@@ -54,7 +55,7 @@ static const char *const full[] = {"members=linear,linear:l2=100",
                                    "regime-window=20",
                                    NULL};
 static const char *const values[] = {"members=linear,linear:l2=100",
-                                     "selection=local",
+                                     "selection=meta-des",
                                      "regimes=2",
                                      "rule=fixed-share",
                                      "drift=page-hinkley",
@@ -247,7 +248,6 @@ static void test_refused(void **state) {
     task kind;
     garam_status status;
   } cases[] = {
-      {{"members=linear", "selection=knora-e", NULL}, TASK_REGRESSION, GARAM_UNSUPPORTED},
       {{"members=linear", "loss=log", NULL}, TASK_REGRESSION, GARAM_INVALID},
       {{"members=linear", "loss=pinball", NULL}, TASK_CLASSIFICATION, GARAM_INVALID},
       {{"early-share=0.9", "hold-share=0.5", NULL}, TASK_CLASSIFICATION, GARAM_INVALID},

@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,17 +50,68 @@ void conformal_cross(double *low, double *high, const float *residual, const uin
   *high = place > n ? INFINITY : over[place - 1];
 }
 
-void conformal_out_of_bag(float *out, const float *said, const uint8_t *in_bag, size_t models,
-                          size_t n, const float *y) {
-  for (size_t i = 0; i < n; i++) {
-    double sum = 0, count = 0;
-    for (size_t m = 0; m < models; m++) {
-      if (in_bag[m * n + i]) continue;
-      sum += (double)said[m * n + i];
-      count++;
+/* Doubles as whole numbers in the same order. */
+static int64_t ordered(double v) {
+  int64_t bits;
+  memcpy(&bits, &v, sizeof bits);
+  return bits < 0 ? INT64_MIN - bits : bits;
+}
+
+static double from_ordered(int64_t at) {
+  double v;
+  int64_t bits = at < 0 ? INT64_MIN - at : at;
+  memcpy(&v, &bits, sizeof v);
+  return v;
+}
+
+/* How many of said[f] + sign r are at or under v. */
+static size_t count_to(const float *residual, const uint32_t *begin, const float *said,
+                       size_t folds, double sign, double v) {
+  size_t n = 0;
+  for (size_t f = 0; f < folds; f++) {
+    size_t low = begin[f], high = begin[f + 1];
+    while (low < high) { /* rising: the first over v; falling: the first at or under it */
+      size_t middle = low + (high - low) / 2;
+      bool under = (double)said[f] + sign * (double)residual[middle] <= v;
+      if (under == (sign > 0)) low = middle + 1;
+      else high = middle;
     }
-    out[i] = count > 0 ? (float)((double)y[i] - sum / count) : NAN;
+    n += sign > 0 ? low - begin[f] : begin[f + 1] - low;
   }
+  return n;
+}
+
+/* The place-th smallest, from 1, by bisection over all doubles there are. */
+static double select_place(const float *residual, const uint32_t *begin, const float *said,
+                           size_t folds, double sign, size_t place) {
+  int64_t low = ordered(-DBL_MAX), high = ordered(DBL_MAX);
+  while (low < high) {
+    int64_t middle = low + (int64_t)(((uint64_t)high - (uint64_t)low) / 2);
+    if (count_to(residual, begin, said, folds, sign, from_ordered(middle)) >= place) high = middle;
+    else low = middle + 1;
+  }
+  return from_ordered(low);
+}
+
+void conformal_cross_sorted(double *low, double *high, const float *residual, const uint32_t *begin,
+                            const float *said, size_t folds, double alpha) {
+  size_t n = begin[folds], place = place_of(n, alpha);
+  *low = -INFINITY;
+  *high = INFINITY;
+  if (place > n) return;
+  *low = select_place(residual, begin, said, folds, -1, n - place + 1);
+  *high = select_place(residual, begin, said, folds, 1, place);
+}
+
+double conformal_limit(const double *score, size_t n, double alpha) {
+  double *sorted = mem_array(n + 1, sizeof *sorted);
+  if (!sorted) return NAN;
+  memcpy(sorted, score, n * sizeof *sorted);
+  qsort(sorted, n, sizeof *sorted, compare_f64);
+  size_t place = place_of(n, alpha);
+  double out = place > n ? INFINITY : sorted[place - 1];
+  mem_free(sorted);
+  return out;
 }
 
 garam_status conformal_window_init(conformal_window *w, size_t capacity, double target,
@@ -99,6 +151,26 @@ static size_t find(const conformal_window *w, float v) {
 
 void conformal_window_learn(conformal_window *w, double score, bool missed) {
   w->level += w->gamma * (w->target - (missed ? 1 : 0));
+  conformal_window_add(w, score);
+}
+
+void conformal_window_clear(conformal_window *w) {
+  w->level = w->target;
+  w->n = w->next = 0;
+}
+
+void conformal_window_copy(conformal_window *to, const conformal_window *from) {
+  REQUIRE(to->capacity == from->capacity, "conformal_window_copy: %zu scores into %zu", from->n,
+          to->capacity);
+  size_t oldest = from->n == from->capacity ? from->next : 0;
+  to->level = from->level;
+  to->n = from->n;
+  to->next = from->n % from->capacity;
+  for (size_t i = 0; i < from->n; i++) to->ring[i] = from->ring[(oldest + i) % from->capacity];
+  memcpy(to->sorted, from->sorted, from->n * sizeof *to->sorted);
+}
+
+void conformal_window_add(conformal_window *w, double score) {
   if (!isfinite(score)) return;
   float v = (float)score;
   if (w->n == w->capacity) {

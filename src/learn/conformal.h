@@ -10,6 +10,12 @@
 
 #include "base/status.h"
 
+#define CONFORMAL_TARGET 0.95 /* what intervals and sets are to hold */
+
+/* The score that at most a share of alpha of exchangeable ones is over, from n of them. INFINITY
+ * when they are too few, NaN when memory is out. */
+double conformal_limit(const double *score, size_t n, double alpha);
+
 /* How much both ends of [low, high] (n each), predictions of the alpha / 2 and 1 - alpha / 2
  * quantiles, must move out (negative: in) to hold y in a share of 1 - alpha of exchangeable rows.
  * INFINITY when rows are too few, NaN when memory is out. */
@@ -23,10 +29,10 @@ double conformal_quantile_regression(const float *low, const float *high, const 
 void conformal_cross(double *low, double *high, const float *residual, const uint32_t *of, size_t n,
                      const float *said, double alpha, double *scratch);
 
-/* EnbPI's residuals: out (n) = y - mean of the models that were not fitted on the row. said
- * (models, n); in_bag (models, n), 1: fitted on it. A row that all were fitted on is NaN. */
-void conformal_out_of_bag(float *out, const float *said, const uint8_t *in_bag, size_t models,
-                          size_t n, const float *y);
+/* The same, to the bit, from residuals that rise within each fold: those of fold f are
+ * residual[begin[f]] to residual[begin[f + 1] - 1]. Nothing is sorted: for one row at a time. */
+void conformal_cross_sorted(double *low, double *high, const float *residual, const uint32_t *begin,
+                            const float *said, size_t folds, double alpha);
 
 /* The last `capacity` scores, in order, and a level that follows the errors: level moves by gamma
  * (target - miss) after each outcome. gamma 0 is the sliding window of EnbPI. No malloc a tick. */
@@ -45,5 +51,10 @@ double conformal_window_limit(const conformal_window *w);
 /* An outcome: its score goes in, and the level moves by whether it was over the limit that stood
  * when it was predicted. */
 void conformal_window_learn(conformal_window *w, double score, bool missed);
+/* A score of before the first outcome: the level stays. */
+void conformal_window_add(conformal_window *w, double score);
+void conformal_window_clear(conformal_window *w); /* as after init */
+/* Of the same capacity; `to` has the oldest score first in its ring. */
+void conformal_window_copy(conformal_window *to, const conformal_window *from);
 
 #endif

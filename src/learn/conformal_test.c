@@ -69,13 +69,55 @@ static void test_cross(void **state) {
   covers("jackknife+", held[1] / total);
 }
 
-static void test_out_of_bag(void **state) {
+/* Without a sort the same ends, for folds of any size, equal residuals, and none. */
+static void test_cross_sorted(void **state) {
   (void)state;
-  static const float said[2][3] = {{1, 2, 3}, {5, 6, 7}};
-  static const uint8_t in[2][3] = {{0, 1, 1}, {0, 0, 1}};
-  float out[3];
-  conformal_out_of_bag(out, said[0], in[0], 2, 3, (const float[]){10, 10, 10});
-  assert_true(out[0] == 7 && out[1] == 4 && isnan(out[2]));
+  enum { N = 60, FOLDS = 4 };
+  double scratch[2 * N], low, high, other_low, other_high;
+  rng r;
+  rng_init(&r, 6, RNG_TEST, 0);
+  for (int round = 0; round < 2000; round++) {
+    uint32_t begin[FOLDS + 1] = {0}, of[N];
+    float residual[N], said[FOLDS];
+    uint32_t n = 1 + (uint32_t)rng_below(&r, N);
+    for (int f = 1; f < FOLDS; f++) begin[f] = (uint32_t)rng_below(&r, n + 1);
+    begin[FOLDS] = n;
+    for (int f = 1; f <= FOLDS; f++) begin[f] = begin[f] < begin[f - 1] ? begin[f - 1] : begin[f];
+    for (uint32_t f = 0; f < FOLDS; f++) {
+      said[f] = (float)(3 * rng_normal(&r));
+      for (uint32_t i = begin[f]; i < begin[f + 1]; i++) {
+        float step = round % 2 ? (float)rng_uniform(&r) : (float)rng_below(&r, 2);
+        residual[i] = (i > begin[f] ? residual[i - 1] : 0) + step;
+        of[i] = f;
+      }
+    }
+    double alpha = 0.02 + 0.5 * rng_uniform(&r);
+    conformal_cross(&low, &high, residual, of, n, said, alpha, scratch);
+    conformal_cross_sorted(&other_low, &other_high, residual, begin, said, FOLDS, alpha);
+    if (!(low <= other_low && low >= other_low && high <= other_high && high >= other_high))
+      fail_msg("round %d: %.17g %.17g, not %.17g %.17g", round, other_low, other_high, low, high);
+  }
+}
+
+/* A copy goes on as its source does, wherever the source's ring had begun. */
+static void test_copy(void **state) {
+  (void)state;
+  conformal_window a, b;
+  rng r;
+  rng_init(&r, 7, RNG_TEST, 0);
+  assert_int_equal(conformal_window_init(&a, 30, 0.1, 0.01, NULL), GARAM_OK);
+  assert_int_equal(conformal_window_init(&b, 30, 0.1, 0.01, NULL), GARAM_OK);
+  for (int t = 0; t < 200; t++) {
+    if (t % 17 == 0) conformal_window_copy(&b, &a);
+    double v = rng_normal(&r), x = conformal_window_limit(&a), y = conformal_window_limit(&b);
+    assert_memory_equal(&x, &y, sizeof x);
+    conformal_window_learn(&a, v, v > x);
+    conformal_window_learn(&b, v, v > y);
+  }
+  conformal_window_clear(&a);
+  assert_true(isinf(conformal_window_limit(&a)) && a.level >= 0.1 && a.level <= 0.1);
+  conformal_window_deinit(&a);
+  conformal_window_deinit(&b);
 }
 
 /* The noise triples, then grows slowly: a fixed width fails, the window (EnbPI) follows with a lag,
@@ -192,8 +234,9 @@ static void test_novelty(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_quantile),   cmocka_unit_test(test_cross),
-      cmocka_unit_test(test_out_of_bag), cmocka_unit_test(test_drift),
-      cmocka_unit_test(test_window),     cmocka_unit_test(test_novelty)};
+      cmocka_unit_test(test_quantile),     cmocka_unit_test(test_cross),
+      cmocka_unit_test(test_cross_sorted), cmocka_unit_test(test_copy),
+      cmocka_unit_test(test_drift),        cmocka_unit_test(test_window),
+      cmocka_unit_test(test_novelty)};
   return cmocka_run_group_tests_name("conformal", tests, NULL, NULL);
 }

@@ -52,6 +52,7 @@ static void evaluation_deinit(evaluation *e) {
   mem_free(e->y);
   mem_free(e->top);
   mem_free(e->value);
+  mem_free(e->bounds);
   mem_free(e->weight);
   json_decref(e->detail);
   json_decref(e->result);

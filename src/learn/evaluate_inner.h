@@ -20,6 +20,7 @@ typedef struct evaluation {
   float *out;       /* (n, K) probabilities, or (n) values */
   int32_t *y, *top; /* (n) truth and call; classes only */
   float *value;     /* (n) truth; values only */
+  float *bounds;    /* (n, 2) of a learner with intervals of its own, else NULL */
   float *weight;    /* (n) or NULL */
   size_t block;     /* of the bootstrap */
 

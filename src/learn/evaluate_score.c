@@ -231,8 +231,26 @@ static garam_status score_classes(evaluation *e, garam_error *err) {
 
 /* ---- values --------------------------------------------------------------------------------- */
 
+/* Ends of the learner's own, as they stood when each row was answered; else the value plus and
+ * minus one width for all. */
+static void put_intervals(evaluation *e, const double *error) {
+  double held = 0, width = 0, finite = 0;
+  for (size_t i = 0; i < e->n; i++) {
+    const float *ends = e->bounds ? e->bounds + 2 * i : NULL;
+    held += ends ? e->value[i] >= ends[0] && e->value[i] <= ends[1] : error[i] <= e->p->conformal;
+    if (!ends || !isfinite(ends[0]) || !isfinite(ends[1])) continue;
+    width += ((double)ends[1] - (double)ends[0]) / 2;
+    finite++;
+  }
+  json_t *o =
+      json_pack("{s:f, s:f, s:o}", "target", PIPELINE_TARGET, "coverage", held / (double)e->n,
+                "half_width", json_number_or_null(e->bounds ? width / finite : e->p->conformal));
+  if (o && e->bounds && json_object_set_new(o, "own", json_true()) != 0) e->no_memory = true;
+  evaluation_put(e, e->result, "conformal", o);
+}
+
 static garam_status score_values(evaluation *e, garam_error *err) {
-  size_t n = e->n, held = 0;
+  size_t n = e->n;
   double low, high, *error = mem_array(n, sizeof *error);
   json_t *interval = json_object();
   if (!error || !interval) {
@@ -243,14 +261,8 @@ static garam_status score_values(evaluation *e, garam_error *err) {
   put_number(e, "mse", metric_mse(e->out, e->value, e->weight, n));
   put_number(e, "mae", metric_mae(e->out, e->value, e->weight, n));
   put_number(e, "r2", metric_r2(e->out, e->value, e->weight, n));
-  for (size_t i = 0; i < n; i++) {
-    error[i] = fabs((double)e->out[i] - (double)e->value[i]);
-    held += error[i] <= e->p->conformal;
-  }
-  evaluation_put(e, e->result, "conformal",
-                 json_pack("{s:f, s:f, s:o}", "target", PIPELINE_TARGET, "coverage",
-                           (double)held / (double)n, "half_width",
-                           json_number_or_null(e->p->conformal)));
+  for (size_t i = 0; i < n; i++) error[i] = fabs((double)e->out[i] - (double)e->value[i]);
+  put_intervals(e, error);
   metric_block_bootstrap(&low, &high, error, n, e->block, e->config->bootstrap,
                          (uint64_t)e->config->seed);
   evaluation_put(e, interval, "mae", evaluation_pair(low, high));

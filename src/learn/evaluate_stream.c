@@ -62,17 +62,24 @@ garam_status evaluate_stream(evaluation *e, garam_error *err) {
   const learner_stream *s = e->p->ops->stream;
   row_set asked = {e->rows, e->n}, outcomes = {e->fresh, e->d->known_at ? e->n_fresh : 0};
   stream_views v;
+  if (s->bounds && e->k == 0) {
+    e->bounds = mem_array(2 * e->n + 1, sizeof *e->bounds);
+    if (!e->bounds) return fail_memory(err, 2 * e->n * sizeof *e->bounds);
+  }
   TRY(stream_views_init(&v, e->p, e->d, asked, outcomes, err));
-  garam_status status = stream_walk(e->p->learner, e->d, asked, outcomes, v.views, v.at,
-                                    (size_t)pipeline_n_outputs(e->p), false, e->out, err);
+  garam_status status =
+      stream_walk(e->p->learner, e->d, asked, outcomes, v.views, v.at,
+                  (size_t)pipeline_n_outputs(e->p), false, e->out, e->bounds, err);
   if (status == GARAM_OK) status = pipeline_finish(e->p, e->out, e->n, err);
   size_t k = (size_t)pipeline_n_outputs(e->p), features = e->d->n_features;
   for (size_t i = 0; e->p->novelty.n > 0 && i < e->n; i++)
-    if (pipeline_is_new(e->p, e->d->x + e->rows[i] * features))
+    if (pipeline_is_new(e->p, e->d->x + e->rows[i] * features)) {
       pipeline_prior(e->p, e->out + i * k);
+      if (e->bounds) e->bounds[2 * i] = -INFINITY, e->bounds[2 * i + 1] = INFINITY;
+    }
   evaluation_put(e, e->detail, "stream", s->describe(e->p->learner));
   s->rewind(e->p->learner);
-  if (status == GARAM_OK) status = put_parts(e, &v, err);
+  if (status == GARAM_OK && s->n_parts(e->p->learner) > 0) status = put_parts(e, &v, err);
   stream_views_deinit(&v);
   return status;
 }

@@ -57,7 +57,10 @@ typedef struct learner_stream {
   size_t (*width)(const learner *l); /* floats of a view */
   garam_status (*view)(learner *l, const float *x, const int32_t *begin, size_t n, float *views,
                        garam_error *err); /* x, begin as in predict; views (n, width) */
-  void (*answer)(learner *l, const float *view, float *out);              /* by what is known now */
+  void (*answer)(learner *l, const float *view, float *out); /* by what is known now */
+  /* Values: out (2), the ends of an interval that holds the outcome in a share of CONFORMAL_TARGET
+   * (conformal.h); an end may be infinite. NULL: it has none of its own. */
+  void (*bounds)(const learner *l, const float *view, float *out);
   void (*observe)(learner *l, const float *view, int32_t y, float value); /* what became of it */
   void (*keep)(learner *l);   /* what it knows now is what save writes and rewind goes back to */
   void (*rewind)(learner *l); /* to what was kept last: by fit, load or keep */

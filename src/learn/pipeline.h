@@ -93,6 +93,13 @@ garam_status pipeline_dataset(dataset **out, const pipeline *p, const table *t, 
 /* Calibrated probabilities (n, K), or values (n, 1), for rows of a dataset, in batches. */
 garam_status pipeline_predict(pipeline *p, const dataset *d, row_set rows, float *out,
                               garam_error *err);
+/* Does a value come with an interval that should hold the outcome in a share of 0.95? */
+bool pipeline_has_bounds(const pipeline *p);
+/* out (n, 2): the ends of the intervals around value (n), as pipeline_predict gave them for the
+ * rows: the learner's own, as it stands now, or those of the validation part's errors. Infinite
+ * where the novelty gate abstains. */
+garam_status pipeline_bounds(pipeline *p, const dataset *d, row_set rows, const float *value,
+                             float *out, garam_error *err);
 /* The hot path: raw features x (n, T, F) -> probabilities (n, K). Scales, predicts, calibrates.
  * No malloc once warm. Under --novelty gate a row whose dissimilarity index is over 1 (novelty.h)
  * is answered with the odds, or the mean, of the training rows: as nobody is sure of those, it
@@ -113,7 +120,7 @@ garam_status pipeline_observe(pipeline *p, const float *x, const int32_t *begin,
  *   rows, model, task, time{start,end}, trained_rows_included, scored{which, left_out}
  *   classes: accuracy, macro_f1, mcc, log_loss, brier, calibration_error, auc (two classes),
  *     coverage_at_95, accuracy_at_95, directional_* (market), conformal{target,coverage,mean_size}
- *   values: mse, mae, r2, conformal{target,coverage,half_width}
+ *   values: mse, mae, r2, conformal{target,coverage,half_width}; own: intervals of the learner
  *   rankings: ndcg (at 10), ndcg_at_1, _3, _5, _10, queries; baselines{random}
  *   interval{score: [low, high]}: 95 %, circular block bootstrap
  *   baselines{majority, persistence, momentum} or {mean, persistence, momentum, no_change}

@@ -433,7 +433,7 @@ static garam_status walk_rows(float *out, pipeline *p, const dataset *d, row_set
   stream_views v;
   TRY(stream_views_init(&v, p, d, rows, (row_set){0}, err));
   garam_status status = stream_walk(p->learner, d, rows, rows, v.views, v.at,
-                                    (size_t)pipeline_n_outputs(p), true, out, err);
+                                    (size_t)pipeline_n_outputs(p), true, out, NULL, err);
   if (status == GARAM_OK) p->ops->stream->keep(p->learner);
   stream_views_deinit(&v);
   return status;

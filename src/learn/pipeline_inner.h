@@ -4,12 +4,13 @@
 
 #include "learn/pipeline.h"
 #include "learn/calibrator.h"
+#include "learn/conformal.h"
 #include "learn/novelty.h"
 #include "learn/scaler.h"
 #include "learn/stream.h"
 
 enum { PIPELINE_FORMAT = 1, PIPELINE_TARGET_PERCENT = 95 };
-#define PIPELINE_TARGET 0.95 /* accuracy that thresholds and sets are chosen for */
+#define PIPELINE_TARGET CONFORMAL_TARGET /* accuracy that thresholds and sets are chosen for */
 
 /* How a column of a plain table becomes features. */
 typedef enum input_kind { INPUT_NUMBER, INPUT_CODE, INPUT_ONE_HOT } input_kind;

@@ -161,3 +161,43 @@ garam_status pipeline_predict(pipeline *p, const dataset *d, row_set rows, float
   }
   return GARAM_OK;
 }
+
+bool pipeline_has_bounds(const pipeline *p) {
+  if (p->shape.task != TASK_REGRESSION) return false;
+  return (p->ops->stream && p->ops->stream->bounds) || isfinite(p->conformal);
+}
+
+/* The learner's own, of rows whose windows are gathered in batch_x. */
+static garam_status own_bounds(pipeline *p, size_t n, float *out, garam_error *err) {
+  const learner_stream *s = p->ops->stream;
+  size_t width = s->width(p->learner);
+  TRY(mem_grow(&p->view, &p->view_capacity, n * width, sizeof *p->view, err));
+  TRY(s->view(p->learner, p->batch_x, p->batch_begin, n, p->view, err));
+  for (size_t i = 0; i < n; i++) s->bounds(p->learner, p->view + i * width, out + 2 * i);
+  return GARAM_OK;
+}
+
+garam_status pipeline_bounds(pipeline *p, const dataset *d, row_set rows, const float *value,
+                             float *out, garam_error *err) {
+  REQUIRE(pipeline_has_bounds(p), "pipeline_bounds: %s has none", p->ops->name);
+  bool own = p->ops->stream && p->ops->stream->bounds;
+  size_t window = p->context * d->n_features, most = ((size_t)1 << 20) / window;
+  most = most < 1 ? 1 : most > PREDICT_ROWS ? PREDICT_ROWS : most;
+  TRY(mem_grow(&p->batch_x, &p->batch_capacity, most * window, sizeof *p->batch_x, err));
+  TRY(mem_grow(&p->batch_begin, &p->begin_capacity, most, sizeof *p->batch_begin, err));
+  for (size_t i = 0; i < rows.n; i += most) {
+    size_t n = rows.n - i < most ? rows.n - i : most;
+    if (own) {
+      dataset_gather(p->batch_x, p->batch_begin, d, rows.rows + i, n, p->context);
+      TRY(own_bounds(p, n, out + 2 * i, err));
+    }
+    for (size_t j = i; j < i + n; j++) {
+      if (!own) out[2 * j] = (float)((double)value[j] - p->conformal);
+      if (!own) out[2 * j + 1] = (float)((double)value[j] + p->conformal);
+      if (!pipeline_is_new(p, d->x + rows.rows[j] * d->n_features)) continue;
+      out[2 * j] = -INFINITY;
+      out[2 * j + 1] = INFINITY;
+    }
+  }
+  return GARAM_OK;
+}

@@ -29,7 +29,7 @@ static garam_status sort_events(event **out, row_set rows, const int64_t *time, 
 
 garam_status stream_walk(learner *l, const dataset *d, row_set asked, row_set outcomes,
                          const float *views, const uint32_t *at, size_t n_outputs, bool rest,
-                         float *out, garam_error *err) {
+                         float *out, float *bounds, garam_error *err) {
   const learner_stream *s = l->ops->stream;
   size_t width = s->width(l), next = 0;
   event *questions = NULL, *known = NULL;
@@ -42,8 +42,10 @@ garam_status stream_walk(learner *l, const dataset *d, row_set asked, row_set ou
       if (i == asked.n ? !rest : !d->known_at || e->time > questions[i].time) break;
       s->observe(l, views + at[e->row] * width, d->y ? d->y[e->row] : 0, d->value[e->row]);
     }
-    if (i < asked.n)
-      s->answer(l, views + at[questions[i].row] * width, out + questions[i].place * n_outputs);
+    if (i == asked.n) break;
+    const float *view = views + at[questions[i].row] * width;
+    s->answer(l, view, out + questions[i].place * n_outputs);
+    if (bounds) s->bounds(l, view, bounds + 2 * questions[i].place);
   }
 done:
   mem_free(questions);

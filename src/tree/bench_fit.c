@@ -2,6 +2,7 @@
  * a target that no model knows for certain. */
 #include "tree/bench_fit.h"
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "base/rng.h"
 #include "base/thread.h"
@@ -117,7 +118,9 @@ garam_status bench_fit(bench_fit_result *out, const bench_fit_config *config,
   const learner_shape shape = {TASK_BINARY, d->n_features, 2};
   TRY_GOTO(done, gbdt_ops.create(&l, model, &shape, err));
   const fit_context fit = {.seed = (uint64_t)config->seed};
+  int64_t cpu = clock_process_ns();
   TRY_GOTO(done, gbdt_ops.fit(l, d, (row_set){rows, n}, (row_set){0}, &fit, &summary, err));
+  out->cpu_seconds = (double)(clock_process_ns() - cpu) / 1e9;
   out->peak = mem_peak_resident();
   const trees *t = gbdt_trees(l);
   out->seconds = summary.seconds;

@@ -15,6 +15,7 @@ extern const size_t bench_fit_n_options;
 
 typedef struct bench_fit_result {
   double seconds;       /* of the fit: bins and trees */
+  double cpu_seconds;   /* the same in processor time: on a shared machine the steadier clock */
   double auc, log_loss; /* of the rows kept */
   size_t trees, leaves, bytes;
   size_t resident; /* before the fit */
