@@ -168,6 +168,18 @@ static bool interrupted(void *context) {
   return x->hooks->interrupted && x->hooks->interrupted(x->hooks->context);
 }
 
+/* Rows of each part, as the manifest has them. */
+static json_t *split_json(const pipeline *p) {
+  static const char *const parts[] = {"train", "valid", "test"};
+  const json_t *split = json_object_get(pipeline_manifest(p), "split");
+  json_t *o = json_object();
+  for (size_t i = 0; i < COUNT_OF(parts); i++) {
+    const json_t *rows = json_object_get(json_object_get(split, parts[i]), "rows");
+    json_object_set_new(o, parts[i], json_integer(json_integer_value(rows)));
+  }
+  return o;
+}
+
 static json_t *result_json(const train_request *r, const table *t, const pipeline *p,
                            const fit_summary *s) {
   json_t *o = json_object();
@@ -177,6 +189,7 @@ static json_t *result_json(const train_request *r, const table *t, const pipelin
   json_object_set_new(o, "task", json_string(task_names[pipeline_task(p)]));
   json_object_set_new(o, "data", json_string(r->data));
   json_object_set_new(o, "rows", json_integer((json_int_t)t->n_rows));
+  json_object_set_new(o, "split", split_json(p));
   json_object_set_new(o, "features", json_integer((json_int_t)pipeline_n_features(p)));
   json_object_set_new(o, "context", json_integer((json_int_t)pipeline_context(p)));
   json_object_set_new(o, "epochs", json_integer(s->epochs));

@@ -177,7 +177,9 @@ const command cmd_predict = {
     .usage = "MODEL DATA [--out FILE] [--last N] [--json]",
     .details =
         "CSV: time,p_down,p_flat,p_up,label,abstain; abstain is 1 where the model is not sure\n"
-        "enough for 95 % accuracy. --json prints one object a row. Regression: time,value.",
+        "enough for 95 % accuracy. --json prints one object a row. Regression: "
+        "time,value,low,high, the\n"
+        "ends of an interval that should hold the outcome 95 % of the time.",
     .examples = "garam predict model.safetensors new.csv --last 1",
     .run = run,
 };

@@ -123,6 +123,17 @@ static int say_interrupted(const cli *c, const train_request *r) {
   return CLI_FAILED;
 }
 
+/* Who comes from libraries that train on every row has to be told of those kept back. */
+static void print_split(const train_request *r, const json_t *split) {
+  char a[TEXT_SHORT], b[TEXT_SHORT], t[TEXT_SHORT];
+  json_int_t test = json_integer_value(json_object_get(split, "test"));
+  printf("rows: %s trained on, %s to validate, %s kept for the test",
+         text_count(a, (uint64_t)json_integer_value(json_object_get(split, "train"))),
+         text_count(b, (uint64_t)json_integer_value(json_object_get(split, "valid"))),
+         text_count(t, (uint64_t)test));
+  puts(r->pipeline.target[0] && test > 0 ? "; --train-share 1 --valid-share 0 trains on all" : "");
+}
+
 static int print_result(const cli *c, const train_request *r, json_t *result) {
   char a[TEXT_SHORT], b[TEXT_SHORT];
   struct stat info;
@@ -133,6 +144,7 @@ static int print_result(const cli *c, const train_request *r, json_t *result) {
          (int)json_integer_value(json_object_get(result, "epochs")),
          text_duration(b, (int64_t)(json_f64(result, "seconds") * (double)CLOCK_NS_PER_SECOND)),
          (int)json_integer_value(json_object_get(result, "best_epoch")));
+  print_split(r, json_object_get(result, "split"));
   printf("%s: %s, sha256 %s\n", r->out,
          text_bytes(a, stat(r->out, &info) == 0 ? (double)info.st_size : 0),
          json_string_value(json_object_get(result, "sha256")));

@@ -191,6 +191,88 @@ static void test_quantiles(void **state) {
   drop(test);
 }
 
+/* A loss of the host's: errors above count four times those below (an expectile), by a context. */
+static void expectile(void *context, const float *target, const float *score, size_t n,
+                      float *gradient, float *hessian, float *out) {
+  const float above = *(const float *)context;
+  for (size_t i = 0; i < n; i++) {
+    float e = score[i] - target[i], w = e < 0 ? above : 1;
+    gradient[i] = w * e;
+    hessian[i] = w;
+    if (out) out[i] = w * e * e / 2;
+  }
+}
+
+static void test_custom(void **state) {
+  (void)state;
+  static const char settings[] = "rounds=80 loss=custom min-rows=50 leaves=8";
+  dataset *d = make(4000, TASK_REGRESSION, 0, 9);
+  row_set train = range(0, 2000), valid = range(2000, 3000), test = range(3000, 4000);
+  garam_error err;
+  gbdt_config c = config_of(settings);
+  learner_shape shape = {TASK_REGRESSION, F, 0};
+  fit_summary s;
+  learner *l;
+  assert_int_equal(gbdt_ops.create(&l, &c, &shape, &err), GARAM_OK);
+  assert_int_equal(gbdt_ops.fit(l, d, train, valid, NULL, &s, &err), GARAM_INVALID);
+  assert_non_null(strstr(err.message, "garam/gbdt.h"));
+  gbdt_ops.destroy(l);
+  double mean_error[2] = {0};
+  for (int i = 0; i < 2; i++) {
+    float above = i ? 4 : 1;
+    gbdt_set_loss(expectile, &above);
+    l = fit(d, train, valid, settings, &s);
+    if (!i) expect_below(score(l, d, test), 0.2, "custom: the squared error");
+    for (size_t j = 0; j < test.n; j++) {
+      float out;
+      gbdt_ops.predict(l, d->x + test.rows[j] * (size_t)F, NULL, 1, &out, NULL);
+      mean_error[i] += (double)(out - d->value[test.rows[j]]) / (double)test.n;
+    }
+    assert_true(s.valid_loss[s.best_epoch - 1] < s.valid_loss[0]);
+    fit_summary_deinit(&s);
+    gbdt_ops.destroy(l);
+  }
+  gbdt_set_loss(NULL, NULL);
+  assert_true(fabs(mean_error[0]) < 0.05 && mean_error[1] > mean_error[0] + 0.1);
+  dataset_free(d);
+  drop(train);
+  drop(valid);
+  drop(test);
+}
+
+/* Counts whose mean is known: what is foretold is that mean, and never negative. */
+static void test_poisson(void **state) {
+  (void)state;
+  dataset *d = make(6000, TASK_REGRESSION, 0, 10);
+  rng r;
+  rng_init(&r, 10, RNG_TEST, 1);
+  double *means = malloc(d->n_rows * sizeof *means);
+  for (size_t i = 0; i < d->n_rows; i++) {
+    means[i] = exp(0.5 * truth(d->x + i * F));
+    double left = exp(-means[i]), u = rng_uniform(&r);
+    int count = 0;
+    for (double p = left; u > left && count < 100; left += p) p *= means[i] / ++count;
+    d->value[i] = (float)count;
+  }
+  row_set train = range(0, 4000), test = range(4000, 6000);
+  learner *l = fit(d, train, (row_set){0}, "rounds=80 loss=poisson leaves=8 min-rows=40", NULL);
+  double off = 0, spread = 0, mean = 0;
+  for (size_t j = 0; j < test.n; j++) mean += means[test.rows[j]] / (double)test.n;
+  for (size_t j = 0; j < test.n; j++) {
+    float out;
+    gbdt_ops.predict(l, d->x + test.rows[j] * (size_t)F, NULL, 1, &out, NULL);
+    assert_true(out > 0);
+    off += pow((double)out - means[test.rows[j]], 2);
+    spread += pow(mean - means[test.rows[j]], 2);
+  }
+  expect_below(off / spread, 0.25, "poisson: error of the mean");
+  gbdt_ops.destroy(l);
+  free(means);
+  dataset_free(d);
+  drop(train);
+  drop(test);
+}
+
 /* ---- the same bytes ---------------------------------------------------------------------------
  */
 
@@ -572,7 +654,8 @@ int main(void) {
       cmocka_unit_test(test_package),   cmocka_unit_test(test_rows_in_leaves),
       cmocka_unit_test(test_no_memory), cmocka_unit_test(test_resume),
       cmocka_unit_test(test_monotone),  cmocka_unit_test(test_interactions),
-      cmocka_unit_test(test_weights),
+      cmocka_unit_test(test_weights),   cmocka_unit_test(test_custom),
+      cmocka_unit_test(test_poisson),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -209,12 +209,66 @@ static void test_explain(void **state) {
   assert_non_null(strstr(j->out, "x0"));
 }
 
+/* A value comes with the ends of its interval; those of the learner `intervals` are its own. */
+static void test_intervals(void **state) {
+  journey *j = *state;
+  static const struct {
+    const char *model;
+    bool own;
+  } models[] = {
+      {"gbdt --rounds 30 --min-rows 5", false},
+      {"intervals --method cross --member gbdt:rounds=30,min-rows=5", true},
+      {"intervals --method quantile --member linear --ends gbdt:rounds=60,min-rows=5", true},
+      {"intervals --method ensemble --member linear --bags 8 --adapt aci", true},
+  };
+  char args[256];
+  for (size_t m = 0; m < COUNT_OF(models); m++) {
+    snprintf(args, sizeof args,
+             "train plain.csv --task regression --target grade --out i.safetensors --json --quiet "
+             "--model %s",
+             models[m].model);
+    journey_ok(j, args);
+    json_t *o = journey_json(j);
+    const json_t *split = json_object_get(o, "split");
+    assert_true(json_integer_value(json_object_get(split, "train")) > 100);
+    assert_true(json_integer_value(json_object_get(split, "test")) > 20);
+    json_decref(o);
+    journey_ok(j, "evaluate i.safetensors plain.csv --json");
+    o = journey_json(j);
+    const json_t *conformal = json_object_get(o, "conformal");
+    assert_true(json_is_true(json_object_get(conformal, "own")) == models[m].own);
+    assert_true(json_number_value(json_object_get(conformal, "coverage")) > 0.85);
+    assert_true(json_number_value(json_object_get(conformal, "half_width")) < 2);
+    json_decref(o);
+    journey_ok(j, "predict i.safetensors plain.csv");
+    assert_true(strncmp(j->out, "row,value,low,high\n", 19) == 0);
+    double row, value, low, high;
+    for (const char *at = strchr(j->out, '\n') + 1; *at; at = strchr(at, '\n') + 1) {
+      assert_int_equal(sscanf(at, "%lf,%lf,%lf,%lf", &row, &value, &low, &high), 4);
+      assert_true(low <= high && (models[m].own || (low < value && value < high)));
+    }
+    journey_ok(j, "predict i.safetensors plain.csv --last 1 --json");
+    o = journey_json(j);
+    assert_true(json_number_value(json_object_get(o, "low")) >= low - 1e-4);
+    assert_true(json_number_value(json_object_get(o, "high")) <= high + 1e-4);
+    json_decref(o);
+    journey_ok(j, "evaluate i.safetensors plain.csv --report r.html");
+    assert_non_null(strstr(j->out, models[m].own ? "half the width" : "plus or minus"));
+  }
+  /* Without rows to validate there is nothing to promise. */
+  journey_ok(j, "train plain.csv --task regression --target grade --model linear --train-share 1 "
+                "--valid-share 0 --out n.safetensors --quiet");
+  journey_ok(j, "predict n.safetensors plain.csv --last 1");
+  assert_true(strncmp(j->out, "row,value\n", 10) == 0);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(test_ranking, setup, journey_teardown),
       cmocka_unit_test_setup_teardown(test_files_beside_the_rows, setup, journey_teardown),
       cmocka_unit_test_setup_teardown(test_out_and_back, setup, journey_teardown),
       cmocka_unit_test_setup_teardown(test_explain, setup, journey_teardown),
+      cmocka_unit_test_setup_teardown(test_intervals, setup, journey_teardown),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
