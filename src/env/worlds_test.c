@@ -226,6 +226,84 @@ static void touching_costs(void **state) {
   }
 }
 
+/* At rest and far apart nothing moves in a step: who stands where is paid what the rules say. */
+static void pay_is_what_the_rules_say(void **state) {
+  (void)state;
+  static const struct {
+    const char *env, *options;
+    int bodies, agents;
+    double at[6][2];
+    int goal; /* -1: none; the body, or the number of the landmark after `said` */
+    double reward[4];
+  } rows[] = {
+      {"simple_tag",
+       "prey=agent",
+       6,
+       4,
+       {{0.9, 0}, {-0.9, -0.9}, {-0.5, 0.9}, {0.95, 0}, {0, 0.8}, {0, -0.8}},
+       -1,
+       {10, 10, 10, -10 - 0.5}},
+      {"simple_tag",
+       "prey=agent",
+       6,
+       4,
+       {{1.2, 0.9}, {1.2, 1.1}, {-0.5, 0.9}, {1.2, 1}, {0, 0.8}, {0, -0.8}},
+       -1,
+       {20, 20, 20, -20 - 1.4918246976 - 1}},
+      {"simple_tag",
+       "prey=agent",
+       6,
+       4,
+       {{1.2, 0.5}, {1.2, -0.5}, {-0.5, 0.9}, {9, 1}, {0, 0.8}, {0, -0.8}},
+       -1,
+       {0, 0, 0, -10 - 1}},
+      {"simple_adversary",
+       "",
+       5,
+       3,
+       {{0, 0}, {1, 0}, {0, 2}, {3, 4}, {0, 1}},
+       3,
+       {-5, 5 - 3.60555128, 5 - 3.60555128}},
+      {"simple_adversary", "", 5, 3, {{0, 0}, {1, 0}, {0, 2}, {3, 4}, {0, 1}}, 4, {-1, 0, 0}},
+      {"simple_speaker_listener",
+       "",
+       5,
+       2,
+       {{0, 0}, {0.5, 0.5}, {0.5, 0}, {1, 1}, {-0.5, 0}},
+       2,
+       {-1.25, -1.25}},
+      {"simple_speaker_listener",
+       "",
+       5,
+       2,
+       {{0, 0}, {0.5, 0.5}, {0.5, 0}, {1, 1}, {-0.5, 0}},
+       0,
+       {-0.25, -0.25}},
+  };
+  for (size_t k = 0; k < COUNT_OF(rows); k++) {
+    env *e = make(rows[k].env, rows[k].options, 1, 1);
+    double *w = env_world(e, 0);
+    memcpy(w, rows[k].at, (size_t)rows[k].bodies * 2 * sizeof(double));
+    w += 2 * (rows[k].bodies + rows[k].agents);
+    const int64_t goal = rows[k].goal;
+    const bool speaks = strcmp(rows[k].env, "simple_speaker_listener") == 0;
+    if (goal >= 0) memcpy(w + (speaks ? 3 : 0), &goal, sizeof goal);
+    for (int a = 0; a < rows[k].agents; a++) e->batch.action[a] = speaks && a == 0 ? 2 : 0;
+    step(e);
+    for (int a = 0; a < rows[k].agents; a++) {
+      const double expected = rows[k].reward[a];
+      if (fabs((double)e->batch.reward[a] - expected) > 1e-6)
+        fail_msg("%s %zu, agent %d: %g, expected %g", rows[k].env, k, a, (double)e->batch.reward[a],
+                 expected);
+    }
+    if (speaks) { /* what was said is heard */
+      const float *heard = e->batch.observation + 11 + 8;
+      assert_true(heard[0] == 0 && heard[1] == 0 && heard[2] == 1);
+    }
+    env_free(e);
+  }
+}
+
 static void coincident_bodies_do_not_break_a_world(void **state) {
   (void)state;
   env *e = make("simple_spread", "", 1, 1);
@@ -333,14 +411,16 @@ static void predators_stay_and_pay(void **state) {
     static const char *const options[] = {"reward=mixed", "reward=team", "reward=cooperative",
                                           "reward=competitive"};
     env *e = make("predator_prey", options[mode], 40, 3);
-    const baseline *b = baseline_find("predator_prey", "tell", &err);
+    const baseline *tell = baseline_find("predator_prey", "tell", &err);
+    const baseline *any = baseline_find("predator_prey", "random", &err);
     const size_t width = (size_t)e->shape.observation_width;
     for (int t = 0; t < 60; t++) {
       float before[40][3];
       for (size_t i = 0; i < 40; i++)
         for (size_t a = 0; a < 3; a++)
           before[i][a] = e->batch.observation[(3 * i + a) * width + 11];
-      b->act(e, 0, 40);
+      tell->act(e, 0, 20);
+      any->act(e, 20, 40);
       step(e);
       for (size_t i = 0; i < 40; i++) {
         const float *seen =
@@ -456,6 +536,7 @@ int main(void) {
       cmocka_unit_test(steps_are_gymnasiums),
       cmocka_unit_test(versions_differ_in_their_order),
       cmocka_unit_test(touching_costs),
+      cmocka_unit_test(pay_is_what_the_rules_say),
       cmocka_unit_test(coincident_bodies_do_not_break_a_world),
       cmocka_unit_test(scripts_earn_what_is_published),
       cmocka_unit_test(looking_ahead_beats_the_planner),
