@@ -218,8 +218,26 @@ static const char *called_text(char out[160], const json_t *scores, const char *
   return out;
 }
 
+/* Of values: how often their intervals hold them. */
+static void put_interval_facts(page *p, const json_t *scores) {
+  const json_t *conformal = json_object_get(scores, "conformal");
+  char text[PAGE_NUMBER], more[160], other[PAGE_NUMBER], width[PAGE_NUMBER];
+  if (!json_is_number(json_object_get(conformal, "half_width"))) return;
+  snprintf(more, sizeof more, "of intervals that should hold the value %s of the time; %s %s",
+           page_percent(other, page_f64(conformal, "target"), 0),
+           json_is_true(json_object_get(conformal, "own")) ? "half their width is on average"
+                                                           : "the value plus or minus",
+           page_number(width, page_f64(conformal, "half_width"), 6));
+  page_put(p, "<dl>\n");
+  put_fact(p, "Conformal coverage", page_percent(text, page_f64(conformal, "coverage"), 1), more);
+  page_put(p, "</dl>\n");
+}
+
 static void put_coverage_facts(page *p, const json_t *scores) {
-  if (!any_has(scores, "coverage_at_95")) return;
+  if (!any_has(scores, "coverage_at_95")) {
+    put_interval_facts(p, scores);
+    return;
+  }
   char text[PAGE_NUMBER], more[160], other[PAGE_NUMBER];
   page_put(p, "<dl>\n");
   put_fact(p, "Coverage at 95 % accuracy",

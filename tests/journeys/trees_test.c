@@ -254,6 +254,11 @@ static void test_intervals(void **state) {
     json_decref(o);
     journey_ok(j, "evaluate i.safetensors plain.csv --report r.html");
     assert_non_null(strstr(j->out, models[m].own ? "half the width" : "plus or minus"));
+    char path[256];
+    journey_path(path, j, "r.html");
+    char *html = journey_slurp(path);
+    assert_non_null(strstr(html, models[m].own ? "half their width is" : "plus or minus"));
+    free(html);
   }
   /* Without rows to validate there is nothing to promise. */
   journey_ok(j, "train plain.csv --task regression --target grade --model linear --train-share 1 "
