@@ -168,6 +168,43 @@ def with_interval(value, pair):
     return percent(value) + (f" ({percent(pair[0])} to {percent(pair[1])})" if pair else "")
 
 
+def line(cells):
+    print("| " + " | ".join(cells) + " |")
+
+
+def print_models(rows):
+    line(["data", "model", "rows", "accuracy, %", "majority", "direction, %", "commoner", "macro-F1", "MCC", "log loss",
+          "net return, %", "before costs", "seconds"])
+    print("|" + "---|" * 13)
+    for name, model, s, t in rows:
+        direction, backtest = s.get("direction"), s.get("backtest")
+        line([name, model, f"{s['rows']:,}", with_interval(s["accuracy"], s["interval"].get("accuracy")),
+              percent(s["baselines"]["majority"]["accuracy"]),
+              with_interval(direction["accuracy"], direction["interval"]) if direction else "-",
+              percent(direction["majority"]) if direction else "-", f"{s['macro_f1']:.3f}", f"{s['mcc']:.3f}",
+              f"{s['log_loss']:.4f}", percent(backtest["net_return"]) if backtest else "-",
+              percent(backtest["gross_return"]) if backtest else "-", f"{t['wall_seconds']:.0f}"])
+
+
+def print_parts(rows):
+    """The dynamic ensemble beside its members and their plain mean, each alone on the same rows."""
+    print()
+    line(["data", "", "accuracy, %", "log loss", "net return, %", "before costs", "turnover a year"])
+    print("|" + "---|" * 7)
+    for name, model, s, _ in rows:
+        if model != "dynamic":
+            continue
+        weights, market = s["detail"]["stream"]["weights"], s.get("backtest")
+        for part in [dict(s, name="**dynamic**", **(market or {})), *s["detail"]["parts"]]:
+            title = part["name"].split(":")[0]
+            if part["name"] in weights:
+                title += f", weight in the end {weights[part['name']]:.2f}"
+            money = ["-"] * 3
+            if market:
+                money = [percent(part["net_return"]), percent(part["gross_return"]), f"{part['turnover']:,.0f}"]
+            line([name, title, percent(part["accuracy"]), f"{part['log_loss']:.4f}", *money])
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--garam", default=os.path.join(ROOT, "build", "garam"))
@@ -202,16 +239,8 @@ def main():
             with open(scores_path) as f, open(package + ".train.json") as g:
                 rows.append((name, model, json.load(f), json.load(g)))
 
-    print("| data | model | rows | accuracy, % | majority | direction, % | macro-F1 | MCC | log loss | net return, % | seconds |")
-    print("|---|---|---|---|---|---|---|---|---|---|---|")
-    for name, model, s, t in rows:
-        direction, backtest = s.get("direction"), s.get("backtest")
-        cells = [name, model, f"{s['rows']:,}", with_interval(s["accuracy"], s["interval"].get("accuracy")),
-                 percent(s["baselines"]["majority"]["accuracy"]),
-                 with_interval(direction["accuracy"], direction["interval"]) if direction else "-",
-                 f"{s['macro_f1']:.3f}", f"{s['mcc']:.3f}", f"{s['log_loss']:.4f}",
-                 percent(backtest["net_return"]) if backtest else "-", f"{t['wall_seconds']:.0f}"]
-        print("| " + " | ".join(cells) + " |")
+    print_models(rows)
+    print_parts(rows)
     return 0
 
 
