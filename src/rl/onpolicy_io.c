@@ -112,8 +112,8 @@ garam_status onpolicy_save(const agent *a, package_writer *w, garam_error *err) 
   return GARAM_OK;
 }
 
-static garam_status check_pool(const onpolicy *o, const char *name, const int32_t *who,
-                               const int32_t *team, garam_error *err) {
+static garam_status check_pool(const onpolicy *o, const char *name, garam_error *err) {
+  const int32_t *who = o->opponents.who, *team = o->opponents.team;
   for (size_t w = 0; w < o->opponents.worlds; w++)
     if (who[w] < -1 || who[w] >= o->opponents.capacity || team[w] < 0 || team[w] >= o->nets.n_teams)
       return fail(err, GARAM_INVALID, "%s: agent.opponents: world %zu meets nobody that is there",
@@ -135,7 +135,17 @@ static garam_status check_actions(const onpolicy *o, const char *name, garam_err
   return GARAM_OK;
 }
 
-/* All arrays are looked at before the first is taken. */
+/* After a file that was refused half way: nothing of it is left that could index out of bounds. */
+static void forget(onpolicy *o) {
+  memset(o->rollout.memory, 0, o->rollout.bytes);
+  for (size_t w = 0; o->opponents.capacity && w < o->opponents.worlds; w++) {
+    o->opponents.who[w] = -1;
+    o->opponents.team[w] = 0;
+  }
+}
+
+/* Names, types and shapes of all arrays are looked at before the first is taken, and what is used
+ * as an index before it is. */
 garam_status onpolicy_load(agent *a, package_reader *r, garam_error *err) {
   onpolicy *o = (onpolicy *)a;
   parts p;
@@ -150,8 +160,10 @@ garam_status onpolicy_load(agent *a, package_reader *r, garam_error *err) {
   for (size_t i = 0; i < p.n; i++) memcpy(p.at[i].data, from[i]->data, from[i]->bytes);
   o->version++;
   for (int i = 0; i < o->opponents.capacity; i++) o->opponents.version[i]++;
-  if (o->opponents.capacity)
-    TRY(check_pool(o, package_name(r), o->opponents.who, o->opponents.team, err));
-  TRY(check_actions(o, package_name(r), err));
-  return counts_set(&p, o, package_name(r), err);
+  garam_status status = GARAM_OK;
+  if (o->opponents.capacity) status = check_pool(o, package_name(r), err);
+  if (status == GARAM_OK) status = check_actions(o, package_name(r), err);
+  if (status == GARAM_OK) status = counts_set(&p, o, package_name(r), err);
+  if (status != GARAM_OK) forget(o);
+  return status;
 }

@@ -653,6 +653,35 @@ static void test_refusals(void **state) {
   pair_deinit(&q);
 }
 
+/* A choice in a stored rollout that its space does not have would index out of the minibatch. */
+static void test_crafted_checkpoint(void **state) {
+  (void)state;
+  pair p;
+  garam_error err = {0};
+  assert_int_equal(pair_init(&p, &cartpole, 1, NULL), GARAM_OK);
+  pair_run(&p, 8 * 10);
+  onpolicy *o = (onpolicy *)p.a;
+  static const float bad[] = {2, -1, 1e30f, NAN};
+  for (size_t i = 0; i < COUNT_OF(bad); i++) {
+    const float kept = o->rollout.action[3];
+    o->rollout.action[3] = bad[i];
+    char *path = checkpoint(&p);
+    o->rollout.action[3] = kept;
+    pair q;
+    package_reader *r;
+    assert_int_equal(pair_init(&q, &cartpole, 1, NULL), GARAM_OK);
+    assert_int_equal(package_open(&r, path, NULL), GARAM_OK);
+    assert_int_equal(q.a->ops->load(q.a, r, &err), GARAM_INVALID);
+    assert_non_null(strstr(err.message, "a choice of"));
+    package_close(r);
+    pair_run(&q, 8 * 40); /* and it is still safe to use */
+    pair_deinit(&q);
+    remove(path);
+    mem_free(path);
+  }
+  pair_deinit(&p);
+}
+
 /* Rewards that are no numbers end the run with a sentence, and leave the parameters alone. */
 static void test_numeric(void **state) {
   (void)state;
@@ -683,6 +712,7 @@ int main(void) {
       cmocka_unit_test(test_opponents),
       cmocka_unit_test(test_past_selves),
       cmocka_unit_test(test_refusals),
+      cmocka_unit_test(test_crafted_checkpoint),
       cmocka_unit_test(test_numeric),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
