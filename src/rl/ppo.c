@@ -122,6 +122,8 @@ static const learner_preset ppo_presets[] = {
      (const char *const[]){"parallel=16", "rollout=125", "gamma=1", "learning-rate=1e-3", NULL}},
     {"market_making", (const char *const[]){"parallel=32", "rollout=256", "minibatches=8",
                                             "epochs=5", "gamma=0.995", "learning-rate=1e-3", NULL}},
+    {"bars", (const char *const[]){"parallel=16", "rollout=125", "epochs=4", "gamma=0.9",
+                                   "lambda=0.9", NULL}},
     {"portfolio", /* log utility is myopic: what a period earns is all that its weights decide */
      (const char *const[]){"parallel=16", "rollout=120", "gamma=0", "lambda=0", NULL}},
     {NULL, NULL},
