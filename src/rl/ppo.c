@@ -119,7 +119,7 @@ static const learner_preset ppo_presets[] = {
                            "gamma=0.9", "normalize-observation=true", "normalize-reward=true",
                            NULL}},
     {"execution",
-     (const char *const[]){"parallel=16", "rollout=125", "gamma=1", "learning-rate=1e-3", NULL}},
+     (const char *const[]){"parallel=16", "rollout=30", "gamma=1", "learning-rate=1e-3", NULL}},
     {"market_making", (const char *const[]){"parallel=32", "rollout=256", "minibatches=8",
                                             "epochs=5", "gamma=0.995", "learning-rate=1e-3", NULL}},
     {"bars", (const char *const[]){"parallel=16", "rollout=125", "epochs=4", "gamma=0.9",
