@@ -1,5 +1,5 @@
 /* Features cut into at most 255 bins each: all that growing a tree needs to know of them. Computed
- * once, then shared by whatever learns from the same rows: trials, bags, members of an ensemble.
+ * once a fit, for all its trees; nothing is kept from one fit to the next.
  *
  * The edges come from `rows` alone (training rows), the codes are there for every row of the
  * dataset: what validates is coded with the edges of what is trained on. */

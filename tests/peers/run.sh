@@ -36,6 +36,7 @@ peer "scikit-learn: Platt and isotonic calibration" calibration_test.py "sklearn
 peer "DESlib's protocol: dynamic selection" selection_test.py "sklearn numpy"
 peer "scikit-learn: logistic regression and ridge" linear_test.py "sklearn numpy"
 peer "scikit-learn: AdaBoost, stacking, bagging, boosting" ensembles_test.py "sklearn numpy safetensors"
+peer "scikit-learn: forests" forest_test.py "sklearn numpy"
 peer "LightGBM, XGBoost: boosting" gbdt_test.py "lightgbm xgboost sklearn numpy"
 peer "TensorBoard: reads our event files" events_test.py "tensorboard"
 peer "PyTorch: logits, gradients, ten AdamW steps" transformer_test.py "torch safetensors"
