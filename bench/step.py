@@ -6,6 +6,7 @@
     python bench/step.py --list
     python bench/step.py --rows t64-dropout0-fp32 --out rows.json       adds the row to the file, or replaces it there
     python bench/step.py --table rows.json                              the table of all rows measured so far
+    python bench/step.py --processor-time --rows 't64*'                 on a machine that other work shares
 
 Every pair times a few steps of garam, then of PyTorch, and gives the ratio of the two medians, so that a machine's moods
 meet both. PyTorch runs the same architecture with its best settings: fused AdamW, scaled_dot_product_attention, eager and
@@ -23,6 +24,7 @@ import select
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -317,6 +319,14 @@ def keep(path, machine, threads, summary):
     os.replace(path + ".new", path)
 
 
+def processor_time():
+    """What turns a process's clock into that of its processor time, to be preloaded."""
+    path = os.path.join(tempfile.mkdtemp(prefix="garam-bench-"), "processor_time.so")
+    source = os.path.join(HERE, "processor_time.c")
+    subprocess.run([os.environ.get("CC", "cc"), "-O2", "-shared", "-fPIC", source, "-o", path], check=True)
+    return path
+
+
 def main():
     rows = all_rows()
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -334,6 +344,8 @@ def main():
     p.add_argument("--json", metavar="FILE", help="everything measured, '-' for standard output instead of the table")
     p.add_argument("--out", metavar="FILE", help="adds each row to this file of JSON as soon as it is measured")
     p.add_argument("--table", metavar="FILE", help="prints the table of such a file, and measures nothing")
+    p.add_argument("--processor-time", action="store_true", help="both sides on one thread, by the processor time that "
+                                                                 "they take: other work on the machine then counts less")
     p.add_argument("--worker", help=argparse.SUPPRESS)
     p.add_argument("--row", type=json.loads, help=argparse.SUPPRESS)
     a = p.parse_args()
@@ -350,6 +362,9 @@ def main():
     if a.list or not chosen:
         print("\n".join(rows))
         return 0 if a.list else 2
+    if a.processor_time:
+        a.threads = 1
+        os.environ["LD_PRELOAD"] = processor_time()
     machine = garam(a, "machine")
     peak = machine["flops_per_second"]
     out = sys.stderr if a.json == "-" else sys.stdout

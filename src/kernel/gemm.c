@@ -134,9 +134,10 @@ static void backends_find_half(backend_list *list) {
 #endif
 
 #if defined(GARAM_HAVE_ONEDNN)
-/* oneDNN's products for AVX2 are no faster than ours, cut sums of any length by the number of
- * threads, so that the bits would hang on it, and allocate in every call; those for AVX-512 are not
- * of that kind. The processor decides, since oneDNN knows nothing of GARAM_ISA. */
+/* With AVX2 oneDNN is a few percent faster than ours where all is large, and slower where it is
+ * small; it cuts sums of any length by the number of threads, so that the bits would hang on it,
+ * and allocates in every call. Its products for AVX-512 are not of that kind. The processor
+ * decides, since oneDNN knows nothing of GARAM_ISA. */
 static bool onednn_pays(void) {
 #if defined(__x86_64__)
   return __builtin_cpu_supports("avx512f");
