@@ -2,6 +2,7 @@
 #include "base/rng.h"
 
 #include <math.h>
+#include <string.h>
 
 void rng_philox(uint32_t out[4], uint64_t seed, uint32_t stream, uint64_t step, uint32_t index) {
   uint32_t c0 = index, c1 = stream, c2 = (uint32_t)step, c3 = (uint32_t)(step >> 32);
@@ -23,7 +24,11 @@ void rng_philox(uint32_t out[4], uint64_t seed, uint32_t stream, uint64_t step, 
 }
 
 void rng_init(rng *r, uint64_t seed, uint32_t stream, uint64_t step) {
-  *r = (rng){.seed = seed, .stream = stream, .step = step, .used = 4};
+  memset(r, 0, sizeof *r); /* padding too: states that hold one are compared and stored as bytes */
+  r->seed = seed;
+  r->stream = stream;
+  r->step = step;
+  r->used = 4;
 }
 
 uint32_t rng_u32(rng *r) {

@@ -24,7 +24,7 @@ static const char script[] =
     "    --model) words=$(garam models | sed -n '3,$s/ .*//p') ;;\n"
     "    --preset) words=$(garam options ${model#--model } 2>/dev/null |\n"
     "      sed -n '/^Presets/,$s/^  \\([a-z]*\\) .*/\\1/p') ;;\n"
-    "    bench) words='machine step infer predict parity' ;;\n"
+    "    bench) words='machine step updates train env infer predict online selection parity' ;;\n"
     "    options) words=\"$(garam models | sed -n '3,$s/ .*//p') $(garam options |\n"
     "      sed -n 's/^  \\([a-z]*\\) .*/\\1/p')\" ;;\n"
     "    --*)\n"
