@@ -1,7 +1,8 @@
-/* garam export: the trees of a package for LightGBM, or as ONNX. */
+/* garam export: the trees of a package for LightGBM, or as ONNX; a policy as ONNX. */
 #include "cli/commands.h"
 
 #include "learn/pipeline.h"
+#include "rl/export_onnx.h"
 #include "tree/export.h"
 
 #include <string.h>
@@ -42,6 +43,30 @@ static garam_status export(const pipeline *p, const export_config *config, bool 
   return status;
 }
 
+static garam_status export_policy(const char *path, const export_config *config, garam_error *err) {
+  policy *p;
+  if (config->format != FORMAT_ONNX)
+    return fail(err, GARAM_UNSUPPORTED, "%s: a policy is exported as onnx alone", path);
+  TRY(policy_load(&p, path, err));
+  garam_status status = policy_export_onnx(p, config->out, err);
+  policy_free(p);
+  return status;
+}
+
+static garam_status export_package(const char *path, const export_config *config, bool *exact,
+                                   garam_error *err) {
+  package_reader *r;
+  pipeline *p;
+  TRY(package_open(&r, path, err));
+  const bool acts = policy_is(r);
+  package_close(r);
+  if (acts) return export_policy(path, config, err);
+  TRY(pipeline_load(&p, path, err));
+  garam_status status = export(p, config, exact, err);
+  pipeline_free(p);
+  return status;
+}
+
 static int run(cli *c) {
   export_config config;
   cli_add(c, "Export", export_options, COUNT_OF(export_options), &config);
@@ -49,10 +74,8 @@ static int run(cli *c) {
   if (code != CLI_GO_ON) return code;
   if (!config.out[0]) return cli_usage(c, "--out says where to");
   garam_error err = {0};
-  pipeline *p = NULL;
   bool exact = true;
-  garam_status status = pipeline_load(&p, c->operands[0], &err);
-  if (status == GARAM_OK) status = export(p, &config, &exact, &err);
+  garam_status status = export_package(c->operands[0], &config, &exact, &err);
   if (status != GARAM_OK) {
     code = cli_fail(c, &err);
   } else if (c->common.json) {
@@ -64,15 +87,16 @@ static int run(cli *c) {
     if (!c->common.quiet) printf("%s\n", config.out);
     code = cli_flush_stdout(c);
   }
-  pipeline_free(p);
   return code;
 }
 
 const command cmd_export = {
     .name = "export",
-    .summary = "the trees of a package as ONNX, or for LightGBM",
+    .summary = "trees as ONNX or for LightGBM, policies as ONNX",
     .usage = "MODEL --format onnx|lightgbm --out FILE",
-    .details = "Learners with trees: gbdt, forest, extra-trees, and what garam import has read.",
+    .details = "Learners with trees: gbdt, forest, extra-trees, and what garam import has read.\n"
+               "Policies: \"observation\" (N, agents, numbers) to \"action\" (N, numbers of all "
+               "agents).",
     .examples = "garam export model.safetensors --format onnx --out model.onnx",
     .run = run,
 };

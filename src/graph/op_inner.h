@@ -15,8 +15,27 @@ static inline const kernel_table *op_kernel(const op_run *r) {
 }
 
 /* ---- op_leaf.c ---- */
+typedef struct constant_attr {
+  int rank;
+  int64_t dims[TENSOR_MAX_RANK];
+  double values[];
+} constant_attr;
 /* Turns a node with one output into a constant of that shape; false when memory is out. */
 bool constant_become(graph *g, node *n, const double *values);
+
+/* ---- op_shape.c ---- */
+typedef struct transpose_attr {
+  int rank;
+  int axes[TENSOR_MAX_RANK];
+} transpose_attr;
+typedef struct slice_attr {
+  int axis;
+  int64_t begin, end;
+  int64_t whole; /* of the axis that was cut, for the gradient */
+} slice_attr;
+typedef struct concat_attr {
+  int axis;
+} concat_attr;
 
 /* ---- op_unary.c ---- */
 typedef struct unary_attr {

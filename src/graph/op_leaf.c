@@ -5,12 +5,6 @@
 
 /* ---- constants: values follow the head; fill has one ---- */
 
-typedef struct constant_attr {
-  int rank;
-  int64_t dims[TENSOR_MAX_RANK];
-  double values[];
-} constant_attr;
-
 static bool constant_shape(node *n) {
   const constant_attr *a = n->attr;
   return node_output(n, graph_real(n->graph), a->rank, a->dims);

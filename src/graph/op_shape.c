@@ -67,11 +67,6 @@ tensor *op_stop_gradient(tensor *a) {
 
 /* ---- transpose ---- */
 
-typedef struct transpose_attr {
-  int rank;
-  int axes[TENSOR_MAX_RANK];
-} transpose_attr;
-
 static bool transpose_shape(node *n) {
   const transpose_attr *a = n->attr;
   const tensor *x = n->inputs[0];
@@ -113,12 +108,6 @@ tensor *op_transpose(tensor *a, const int *axes) {
 }
 
 /* ---- slice, and its gradient: zeros around dy ---- */
-
-typedef struct slice_attr {
-  int axis;
-  int64_t begin, end;
-  int64_t whole; /* of the axis that was cut, for the gradient */
-} slice_attr;
 
 /* (outer, axis, inner): rows of axis*inner items between strided places. */
 static void slice_sizes(const tensor *t, int axis, size_t *outer, int64_t *inner) {
@@ -201,10 +190,6 @@ const op_record record_slice_backward = {.name = "slice_backward",
                                          .run = slice_backward_run};
 
 /* ---- concat ---- */
-
-typedef struct concat_attr {
-  int axis;
-} concat_attr;
 
 static bool concat_shape(node *n) {
   int axis = ((const concat_attr *)n->attr)->axis;

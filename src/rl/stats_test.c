@@ -1,6 +1,6 @@
 /* Aggregates against scipy's and numpy's answers for the definitions of rliable, and intervals
- * against those of 200,000 draws of numpy's generator. tests/peers/rliable_test.py compares with
- * the package itself. */
+ * against those of 200,000 draws of numpy's generator. tests/peers/rl_statistics_test.py
+ * goes the whole way through the command. */
 #include "rl/stats.h"
 
 #include "base/mem.h"

@@ -1,100 +1,12 @@
 /* ONNX: a model of one TreeEnsembleClassifier or TreeEnsembleRegressor (ai.onnx.ml, version 3), and
- * what the link asks for behind it. Protocol buffers are written by hand: a dozen messages, all of
- * them bytes, varints and floats (onnx.proto3's field numbers stand beside each), against a library
- * and generated code of fifty times that size. */
+ * what the link asks for behind it. */
 #include "tree/export.h"
 
-#include "base/io.h"
 #include "base/mem.h"
+#include "graph/onnx.h"
 
 #include <math.h>
 #include <string.h>
-
-/* ---- protocol buffers ------------------------------------------------------------------------ */
-
-typedef struct buffer {
-  uint8_t *data;
-  size_t n, capacity;
-  garam_status status; /* the first failure stays */
-  garam_error *err;
-} buffer;
-
-enum { WIRE_VARINT = 0, WIRE_BYTES = 2 };
-
-static void put_bytes(buffer *b, const void *data, size_t n) {
-  if (b->status != GARAM_OK) return;
-  b->status = mem_grow(&b->data, &b->capacity, b->n + n + 1, 1, b->err);
-  if (b->status != GARAM_OK) return;
-  if (n) memcpy(b->data + b->n, data, n);
-  b->n += n;
-}
-
-static void put_varint(buffer *b, uint64_t v) {
-  uint8_t bytes[10];
-  size_t n = 0;
-  for (; v > 127; v >>= 7) bytes[n++] = (uint8_t)(v | 128);
-  bytes[n++] = (uint8_t)v;
-  put_bytes(b, bytes, n);
-}
-
-static void put_int(buffer *b, unsigned field, int64_t v) {
-  put_varint(b, field << 3 | WIRE_VARINT);
-  put_varint(b, (uint64_t)v);
-}
-
-static void put_text(buffer *b, unsigned field, const char *text) {
-  put_varint(b, field << 3 | WIRE_BYTES);
-  put_varint(b, strlen(text));
-  put_bytes(b, text, strlen(text));
-}
-
-/* A message as a field of another; the part is freed. */
-static void put_message(buffer *b, unsigned field, buffer *part) {
-  if (part->status != GARAM_OK) b->status = part->status;
-  put_varint(b, field << 3 | WIRE_BYTES);
-  put_varint(b, part->n);
-  put_bytes(b, part->data, part->n);
-  mem_free(part->data);
-}
-
-/* ---- attributes: AttributeProto name = 1, i = 3, s = 4, floats = 7, ints = 8, strings = 9,
- * type = 20 (INT 2, STRING 3, FLOATS 6, INTS 7, STRINGS 8); NodeProto.attribute = 5 -------------
- */
-
-enum { TYPE_STRING = 3, TYPE_FLOATS = 6, TYPE_INTS = 7, TYPE_STRINGS = 8, TYPE_INT = 2 };
-
-static buffer attribute(const buffer *node, const char *name, int type) {
-  buffer a = {.err = node->err};
-  put_text(&a, 1, name);
-  put_int(&a, 20, type);
-  return a;
-}
-
-static void put_attribute_ints(buffer *node, const char *name, const int64_t *v, size_t n) {
-  buffer a = attribute(node, name, TYPE_INTS), packed = {.err = node->err};
-  for (size_t i = 0; i < n; i++) put_varint(&packed, (uint64_t)v[i]);
-  put_message(&a, 8, &packed);
-  put_message(node, 5, &a);
-}
-
-static void put_attribute_floats(buffer *node, const char *name, const float *v, size_t n) {
-  buffer a = attribute(node, name, TYPE_FLOATS), packed = {.err = node->err};
-  for (size_t i = 0; i < n; i++) { /* little-endian, wherever this runs */
-    uint32_t w;
-    memcpy(&w, &v[i], sizeof w);
-    const uint8_t bytes[4] = {(uint8_t)w, (uint8_t)(w >> 8), (uint8_t)(w >> 16),
-                              (uint8_t)(w >> 24)};
-    put_bytes(&packed, bytes, sizeof bytes);
-  }
-  put_message(&a, 7, &packed);
-  put_message(node, 5, &a);
-}
-
-static void put_attribute_text(buffer *node, const char *name, const char *text) {
-  buffer a = attribute(node, name, TYPE_STRING);
-  put_text(&a, 4, text);
-  put_message(node, 5, &a);
-}
 
 /* ---- the trees --------------------------------------------------------------------------------
  */
@@ -181,128 +93,95 @@ static garam_status fill(columns *c, const trees *t, double scale, garam_error *
   return GARAM_OK;
 }
 
-static void put_modes(buffer *node, const columns *c) {
-  buffer a = attribute(node, "nodes_modes", TYPE_STRINGS);
-  for (size_t i = 0; i < c->n_nodes; i++) put_text(&a, 9, c->leaf[i] ? "LEAF" : "BRANCH_LEQ");
-  put_message(node, 5, &a);
+static void put_modes(onnx_buffer *node, const columns *c) {
+  const char **modes = mem_array(c->n_nodes + 1, sizeof *modes);
+  if (!modes) {
+    node->status = fail_memory(node->err, c->n_nodes * sizeof *modes);
+    return;
+  }
+  for (size_t i = 0; i < c->n_nodes; i++) modes[i] = c->leaf[i] ? "LEAF" : "BRANCH_LEQ";
+  onnx_put_strings(node, "nodes_modes", modes, c->n_nodes);
+  mem_free(modes);
 }
 
-/* NodeProto: input = 1, output = 2, name = 3, op_type = 4, domain = 7. */
-static void put_tree_node(buffer *graph, const trees_export *e, const columns *c) {
-  buffer node = {.err = graph->err};
+static void put_tree_node(onnx_buffer *whole, const trees_export *e, const columns *c) {
+  onnx_buffer node = {.err = whole->err};
   bool classes = e->n_classes > 0;
   size_t n = c->n_nodes, m = c->n_values;
-  put_text(&node, 1, "features");
-  if (classes) put_text(&node, 2, "label");
-  put_text(&node, 2, classes ? "probabilities" : e->view.link == LINK_IDENTITY ? "value" : "sum");
-  put_text(&node, 3, "trees");
-  put_text(&node, 4, classes ? "TreeEnsembleClassifier" : "TreeEnsembleRegressor");
-  put_text(&node, 7, "ai.onnx.ml");
-  put_attribute_ints(&node, "nodes_treeids", c->tree, n);
-  put_attribute_ints(&node, "nodes_nodeids", c->node, n);
-  put_attribute_ints(&node, "nodes_featureids", c->feature, n);
-  put_attribute_ints(&node, "nodes_truenodeids", c->yes, n);
-  put_attribute_ints(&node, "nodes_falsenodeids", c->no, n);
-  put_attribute_ints(&node, "nodes_missing_value_tracks_true", c->nan_yes, n);
-  put_attribute_floats(&node, "nodes_values", c->threshold, n);
+  onnx_put_text(&node, ONNX_NODE_INPUT, "features");
+  if (classes) onnx_put_text(&node, ONNX_NODE_OUTPUT, "label");
+  onnx_put_text(&node, ONNX_NODE_OUTPUT,
+                classes                         ? "probabilities"
+                : e->view.link == LINK_IDENTITY ? "value"
+                                                : "sum");
+  onnx_put_text(&node, ONNX_NODE_NAME, "trees");
+  onnx_put_text(&node, ONNX_NODE_OP, classes ? "TreeEnsembleClassifier" : "TreeEnsembleRegressor");
+  onnx_put_text(&node, ONNX_NODE_DOMAIN, "ai.onnx.ml");
+  onnx_put_ints(&node, "nodes_treeids", c->tree, n);
+  onnx_put_ints(&node, "nodes_nodeids", c->node, n);
+  onnx_put_ints(&node, "nodes_featureids", c->feature, n);
+  onnx_put_ints(&node, "nodes_truenodeids", c->yes, n);
+  onnx_put_ints(&node, "nodes_falsenodeids", c->no, n);
+  onnx_put_ints(&node, "nodes_missing_value_tracks_true", c->nan_yes, n);
+  onnx_put_floats(&node, "nodes_values", c->threshold, n);
   put_modes(&node, c);
-  put_attribute_ints(&node, classes ? "class_treeids" : "target_treeids", c->value_tree, m);
-  put_attribute_ints(&node, classes ? "class_nodeids" : "target_nodeids", c->value_node, m);
-  put_attribute_ints(&node, classes ? "class_ids" : "target_ids", c->value_output, m);
-  put_attribute_floats(&node, classes ? "class_weights" : "target_weights", c->value, m);
+  onnx_put_ints(&node, classes ? "class_treeids" : "target_treeids", c->value_tree, m);
+  onnx_put_ints(&node, classes ? "class_nodeids" : "target_nodeids", c->value_node, m);
+  onnx_put_ints(&node, classes ? "class_ids" : "target_ids", c->value_output, m);
+  onnx_put_floats(&node, classes ? "class_weights" : "target_weights", c->value, m);
   if (classes) {
-    buffer names = attribute(&node, "classlabels_strings", TYPE_STRINGS);
-    for (int k = 0; k < e->n_classes; k++) put_text(&names, 9, e->class_names[k]);
-    put_message(&node, 5, &names);
+    onnx_put_strings(&node, "classlabels_strings", e->class_names, (size_t)e->n_classes);
     trees_link link = e->view.link;
-    put_attribute_text(&node, "post_transform",
-                       link == LINK_SOFTMAX       ? "SOFTMAX"
-                       : link == LINK_PROBABILITY ? "NONE"
-                                                  : "LOGISTIC");
+    onnx_put_string(&node, "post_transform",
+                    link == LINK_SOFTMAX       ? "SOFTMAX"
+                    : link == LINK_PROBABILITY ? "NONE"
+                                               : "LOGISTIC");
   } else {
-    buffer targets = attribute(&node, "n_targets", TYPE_INT);
-    put_int(&targets, 3, 1);
-    put_message(&node, 5, &targets);
-    put_attribute_text(&node, "aggregate_function", "SUM");
-    put_attribute_text(&node, "post_transform", "NONE");
+    onnx_put_int_attribute(&node, "n_targets", 1);
+    onnx_put_string(&node, "aggregate_function", "SUM");
+    onnx_put_string(&node, "post_transform", "NONE");
   }
-  put_message(graph, 1, &node);
+  onnx_put_message(whole, ONNX_NODE, &node);
 }
 
-static void put_plain_node(buffer *graph, const char *op, const char *a, const char *b,
+static void put_plain_node(onnx_buffer *whole, const char *op, const char *a, const char *b,
                            const char *out) {
-  buffer node = {.err = graph->err};
-  put_text(&node, 1, a);
-  if (b) put_text(&node, 1, b);
-  put_text(&node, 2, out);
-  put_text(&node, 4, op);
-  put_message(graph, 1, &node);
+  onnx_buffer node = onnx_node(whole, op, (const char *const[]){a, b, NULL}, out);
+  onnx_put_message(whole, ONNX_NODE, &node);
 }
 
-static void put_link(buffer *graph, const trees_export *e) {
+static void put_link(onnx_buffer *whole, const trees_export *e) {
   switch (e->view.link) {
-  case LINK_EXP: put_plain_node(graph, "Exp", "sum", NULL, "value"); break;
-  case LINK_SIGMOID: put_plain_node(graph, "Sigmoid", "sum", NULL, "value"); break;
-  case LINK_SOFTPLUS: put_plain_node(graph, "Softplus", "sum", NULL, "value"); break;
+  case LINK_EXP: put_plain_node(whole, "Exp", "sum", NULL, "value"); break;
+  case LINK_SIGMOID: put_plain_node(whole, "Sigmoid", "sum", NULL, "value"); break;
+  case LINK_SOFTPLUS: put_plain_node(whole, "Softplus", "sum", NULL, "value"); break;
   case LINK_SQUARE:
-    put_plain_node(graph, "Abs", "sum", NULL, "size");
-    put_plain_node(graph, "Mul", "sum", "size", "value");
+    put_plain_node(whole, "Abs", "sum", NULL, "size");
+    put_plain_node(whole, "Mul", "sum", "size", "value");
     break;
   default: break;
   }
 }
 
-/* ValueInfoProto: name = 1, type = 2; TypeProto.tensor_type = 1; Tensor: elem_type = 1 (FLOAT 1,
- * STRING 8), shape = 2; TensorShapeProto.dim = 1: dim_value = 1, dim_param = 2. */
-static void put_value(buffer *graph, unsigned field, const char *name, int type, size_t width) {
-  buffer value = {.err = graph->err}, kind = value, tensor = value, shape = value, rows = value,
-         columns_dim = value;
-  put_text(&rows, 2, "N");
-  put_message(&shape, 1, &rows);
-  if (width > 0) {
-    put_int(&columns_dim, 1, (int64_t)width);
-    put_message(&shape, 1, &columns_dim);
-  }
-  put_int(&tensor, 1, type);
-  put_message(&tensor, 2, &shape);
-  put_message(&kind, 1, &tensor);
-  put_text(&value, 1, name);
-  put_message(&value, 2, &kind);
-  put_message(graph, field, &value);
-}
-
-/* ModelProto: ir_version = 1, producer_name = 2, producer_version = 3, graph = 7,
- * opset_import = 8 (domain = 1, version = 2). GraphProto: node = 1, name = 2, input = 11,
- * output = 12. */
-static void put_model(buffer *b, const trees_export *e, const columns *c) {
-  enum { IR_VERSION = 8, OPSET = 15, OPSET_ML = 3, FLOAT = 1, STRING = 8 };
-  buffer graph = {.err = b->err}, plain = {.err = b->err}, ml = {.err = b->err};
-  put_tree_node(&graph, e, c);
-  put_link(&graph, e);
-  put_text(&graph, 2, "garam");
-  put_value(&graph, 11, "features", FLOAT, e->view.trees->n_features);
+static void put_graph(onnx_buffer *whole, const trees_export *e, const columns *c) {
+  const int64_t features[2] = {-1, (int64_t)e->view.trees->n_features}, one[2] = {-1, 1},
+                odds[2] = {-1, e->n_classes};
+  put_tree_node(whole, e, c);
+  put_link(whole, e);
+  onnx_put_value(whole, ONNX_INPUT, "features", ONNX_FLOAT, 2, features);
   if (e->n_classes > 0) {
-    put_value(&graph, 12, "label", STRING, 0);
-    put_value(&graph, 12, "probabilities", FLOAT, (size_t)e->n_classes);
+    onnx_put_value(whole, ONNX_OUTPUT, "label", ONNX_STRING, 1, one);
+    onnx_put_value(whole, ONNX_OUTPUT, "probabilities", ONNX_FLOAT, 2, odds);
   } else {
-    put_value(&graph, 12, "value", FLOAT, 1);
+    onnx_put_value(whole, ONNX_OUTPUT, "value", ONNX_FLOAT, 2, one);
   }
-  put_text(&plain, 1, "");
-  put_int(&plain, 2, OPSET);
-  put_text(&ml, 1, "ai.onnx.ml");
-  put_int(&ml, 2, OPSET_ML);
-  put_int(b, 1, IR_VERSION);
-  put_text(b, 2, "garam");
-  put_text(b, 3, GARAM_VERSION);
-  put_message(b, 7, &graph);
-  put_message(b, 8, &plain);
-  put_message(b, 8, &ml);
 }
 
 garam_status trees_export_onnx(const trees_export *e, const char *path, garam_error *err) {
   const trees *t = e->view.trees;
+  enum { OPSET = 15, OPSET_ML = 3 };
   columns c;
-  buffer b = {.err = err};
+  onnx_buffer whole = {.err = err};
   if (t->n_linear > 0) return fail(err, GARAM_UNSUPPORTED, "onnx: trees with linear leaves");
   TRY(export_check(e, "onnx", err));
   TRY(columns_init(&c, t, err));
@@ -310,11 +189,9 @@ garam_status trees_export_onnx(const trees_export *e, const char *path, garam_er
   if (e->n_classes > 0 && e->view.link != LINK_PROBABILITY) scale *= e->view.link_scale;
   garam_status status = fill(&c, t, scale, err);
   if (status == GARAM_OK) {
-    put_model(&b, e, &c);
-    status = b.status;
+    put_graph(&whole, e, &c);
+    status = onnx_write(&whole, OPSET, OPSET_ML, path, err);
   }
-  if (status == GARAM_OK) status = io_write_file(path, b.data, b.n, err);
-  mem_free(b.data);
   columns_deinit(&c);
   return status;
 }

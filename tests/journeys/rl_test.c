@@ -202,6 +202,7 @@ static const struct {
     {"rl compare", 2, "operand"},
     {"rl compare text.json", 1, "text.json|env"},
     {"rl compare nothing.json", 1, "nothing.json"},
+    {"export policy.safetensors --format lightgbm --out o.txt", 1, "policy.safetensors|onnx"},
     {"options CartPole-v2", 2, "CartPole-v2"},
 };
 

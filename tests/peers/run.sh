@@ -45,3 +45,5 @@ peer "XGBoost, LightGBM, onnxruntime: trees there and back" trees_test.py "xgboo
 export GARAM_ENV_PROBE="$PWD/build/dev/tests/env_probe"
 peer "gymnasium: classic control, step by step" env_test.py "gymnasium numpy" gymnasium
 peer "mpe2: particle worlds, step by step" env_test.py "gymnasium mpe2 numpy" mpe2
+peer "onnxruntime: exported policies" policy_test.py "onnxruntime numpy"
+peer "scipy: statistics of reinforcement learning" rl_statistics_test.py "scipy numpy"
