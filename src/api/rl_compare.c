@@ -298,17 +298,16 @@ static garam_status aggregate_json(json_t *list, const grid *g, uint64_t seed, g
 
 static garam_status cross_json(json_t **out, const entries *x, size_t episodes, uint64_t seed,
                                garam_error *err) {
-  rl_world_spec specs[MOST_PLAYERS];
-  const char *names[MOST_PLAYERS];
+  const char *names[MOST_PLAYERS], *paths[MOST_PLAYERS];
   size_t n = 0;
   *out = NULL;
   for (size_t i = 0; i < x->n; i++) {
     if (!x->all[i].path) continue;
     if (n > 0 && strcmp(x->all[i].env, x->all[0].env) != 0) return GARAM_OK; /* several worlds */
-    specs[n] = (rl_world_spec){.policy = x->all[i].path};
+    paths[n] = x->all[i].path;
     names[n++] = x->all[i].name;
   }
-  return n < 2 ? GARAM_OK : rl_cross_play(out, specs, names, n, episodes, seed, err);
+  return n < 2 ? GARAM_OK : rl_cross_play(out, paths, names, n, episodes, seed, err);
 }
 
 garam_status rl_compare(json_t **result, const char *const *paths, size_t n_paths,
