@@ -299,11 +299,13 @@ static garam_status aggregate_json(json_t *list, const grid *g, uint64_t seed, g
 static garam_status cross_json(json_t **out, const entries *x, size_t episodes, uint64_t seed,
                                garam_error *err) {
   const char *names[MOST_PLAYERS], *paths[MOST_PLAYERS];
+  const char *world = NULL;
   size_t n = 0;
   *out = NULL;
   for (size_t i = 0; i < x->n; i++) {
     if (!x->all[i].path) continue;
-    if (n > 0 && strcmp(x->all[i].env, x->all[0].env) != 0) return GARAM_OK; /* several worlds */
+    if (!world) world = x->all[i].env;
+    if (strcmp(x->all[i].env, world) != 0) return GARAM_OK; /* several worlds */
     paths[n] = x->all[i].path;
     names[n++] = x->all[i].name;
   }
