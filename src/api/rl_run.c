@@ -236,6 +236,7 @@ static garam_status prepare_folder(rl_request *r, bool *there, garam_error *err)
     log_warning("%s holds checkpoints of a run that was not finished; it starts anew now "
                 "(--resume would go on from them)",
                 r->checkpoint);
+  if (*there && !r->resume) experiment_clear(r->checkpoint, EXPERIMENT_MAX_SEEDS);
   return GARAM_OK;
 }
 
