@@ -1,5 +1,5 @@
 /* Features cut into at most 255 bins each: all that growing a tree needs to know of them. Computed
- * once a fit, for all its trees; nothing is kept from one fit to the next.
+ * once, then shared by whatever learns from the same rows: trials, members of an ensemble.
  *
  * The edges come from `rows` alone (training rows), the codes are there for every row of the
  * dataset: what validates is coded with the edges of what is trained on. */
@@ -39,11 +39,23 @@ typedef struct bins {
   int32_t *categories;
   uint8_t *columns; /* (n_features, stride): one feature of all rows, for partitions */
   uint8_t *rows;    /* blocks of up to BINS_BLOCK features: (n_rows, width of block), for sums */
+  uint64_t key[2];  /* bins_share.c: what they are of, how many hold them */
+  size_t users;
+  struct bins *next;
 } bins;
 
 garam_status bins_new(bins **out, const dataset *d, row_set rows, const bins_config *config,
                       garam_error *err);
-void bins_free(bins *b); /* NULL is fine */
+void bins_free(bins *b); /* NULL is fine; of bins_new */
+
+/* The same, or those of a fit before, where it was of the same rows, numbers and settings and its
+ * bins are still held. Not to be changed. bins_share.c */
+garam_status bins_take(bins **out, const dataset *d, row_set rows, const bins_config *config,
+                       garam_error *err);
+void bins_release(bins *b); /* of bins_take; NULL is fine */
+/* For a learner that is fitted: b once more, or NULL where learners hold too much already. */
+bins *bins_hold(bins *b);
+void bins_drop(bins *b); /* of bins_hold; NULL is fine */
 
 size_t bins_blocks(const bins *b);
 size_t bins_block_width(const bins *b,

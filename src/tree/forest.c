@@ -23,6 +23,7 @@ typedef struct forest {
   trees *trees;
   trees_predictor *predictor;
   double temperature; /* by which log probabilities are divided */
+  bins *held;         /* those it was fitted with, for the next to find; or NULL */
   double *sums;       /* scratch of predict */
   size_t capacity;
 } forest;
@@ -95,6 +96,7 @@ static void destroy(learner *l) {
   if (!m) return;
   trees_predictor_free(m->predictor);
   trees_free(m->trees);
+  bins_drop(m->held);
   mem_free(m->sums);
   mem_free(m);
 }
@@ -166,7 +168,7 @@ typedef struct fitting {
 
 static void fitting_deinit(fitting *f) {
   for (size_t i = 0; i < BATCH; i++) forest_tree_deinit(&f->tree[i]);
-  bins_free(f->bins);
+  bins_release(f->bins);
   mem_free(f->weight);
   trees_builder_free(f->built);
   mem_free(f->out_of_bag);
@@ -216,7 +218,7 @@ static garam_status prepare(fitting *f, garam_error *err) {
     bc.max_bins = c->bins;
     bc.min_rows = 1;
     bc.seed = f->task.seed;
-    TRY(bins_new(&f->bins, d, rows, &bc, err));
+    TRY(bins_take(&f->bins, d, rows, &bc, err));
     f->task.bins = f->bins;
   }
   for (size_t i = 0; i < rows.n && d->n_classes == 0; i++)
@@ -392,6 +394,8 @@ static garam_status forest_fit(learner *l, const dataset *d, row_set train, row_
   f->built = NULL;
   TRY_GOTO(done, trees_finish(&m->trees, built, NULL, (double)m->config.trees, false, err));
   TRY_GOTO(done, trees_predictor_new(&m->predictor, m->trees, err));
+  bins_drop(m->held);
+  m->held = f->bins ? bins_hold(f->bins) : NULL;
   summary->parameters = parameters(l);
   summary->train_loss = f->train_losses;
   summary->valid_loss = f->valid_losses;

@@ -12,6 +12,7 @@ static void destroy(learner *l) {
   if (!m) return;
   trees_predictor_free(m->predictor);
   trees_free(m->model);
+  bins_drop(m->held);
   mem_free(m->scores);
   mem_free(m);
 }

@@ -84,7 +84,7 @@ static garam_status prepare(boosting *b, garam_error *err) {
   bc.sample = (size_t)c->bin_sample;
   bc.seed = b->seed;
   bc.categorical = b->columns.categorical;
-  TRY(bins_new(&b->bins, d, b->train, &bc, err));
+  TRY(bins_take(&b->bins, d, b->train, &bc, err));
   TRY(gbdt_sample_init(&b->sample, c, b->seed, b->train, b->valid, err));
   const grow_config g = grow_config_of(b);
   TRY(grower_new(&b->grower, b->bins, &g, b->train.n + b->valid.n, err));
@@ -109,7 +109,7 @@ static garam_status prepare(boosting *b, garam_error *err) {
 
 static void boosting_deinit(boosting *b) {
   gbdt_columns_deinit(&b->columns);
-  bins_free(b->bins);
+  bins_release(b->bins);
   grower_free(b->grower);
   loss_deinit(&b->loss);
   gbdt_sample_deinit(&b->sample);
@@ -250,6 +250,8 @@ garam_status gbdt_fit(learner *l, const dataset *d, row_set train, row_set valid
   b.built = NULL;
   TRY_GOTO(done, trees_finish(&m->model, built, b.base, 1, false, err));
   TRY_GOTO(done, trees_predictor_new(&m->predictor, m->model, err));
+  bins_drop(m->held);
+  m->held = bins_hold(b.bins);
   summary->epochs = b.round;
   summary->best_epoch = b.best_round;
   summary->best_valid_loss = b.valid.n ? b.valid_losses[b.best_round - 1] : NAN;

@@ -16,6 +16,7 @@ struct gbdt {
   size_t n_outputs; /* scores: classes; 1 for two classes and for values */
   trees *model;
   trees_predictor *predictor; /* of the model */
+  bins *held;                 /* those it was fitted with, for the next to find; or NULL */
   double *scores;             /* scratch of predict */
   size_t scores_capacity;
 };
