@@ -96,7 +96,8 @@ garam_status rl_evaluate(json_t **result, const rl_world_spec *spec,
                                             (w.env->shape.reward_high - w.env->shape.reward_low)));
   json_object_set_new(o, "seconds", json_number_or_null(seconds));
   json_object_set_new(o, "steps_per_second", json_number_or_null((double)steps / seconds));
-  status = rl_exact_add(o, w.env->ops, w.env->config, &w.player, err);
+  if (!w.script || baseline_is_policy(w.script))
+    status = rl_exact_add(o, w.env->ops, w.env->config, &w.player, err);
   if (status == GARAM_OK) *result = o;
   else json_decref(o);
 done:

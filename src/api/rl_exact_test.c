@@ -76,8 +76,11 @@ static void scripts_are_scored_too(void **state) {
   static const struct {
     const char *env, *script;
     bool known;
-  } rows[] = {
-      {"execution", "twap", true}, {"portfolio", "merton", true}, {"CartPole-v1", "random", false}};
+  } rows[] = {{"execution", "twap", true},
+              {"portfolio", "merton", true},
+              {"execution", "random", false},
+              {"execution", "oracle", false},
+              {"CartPole-v1", "random", false}};
   for (size_t k = 0; k < COUNT_OF(rows); k++) {
     json_t *scored;
     const rl_world_spec spec = {.script = rows[k].script, .env = env_find(rows[k].env, &err)};

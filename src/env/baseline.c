@@ -87,6 +87,10 @@ const baseline *baseline_find(const char *world, const char *name, garam_error *
   return NULL;
 }
 
+bool baseline_is_policy(const baseline *b) {
+  return strcmp(b->name, "random") != 0 && !strstr(b->name, "oracle");
+}
+
 garam_status baseline_check(const baseline *b, const env *e, garam_error *err) {
   if (b->env && strcmp(b->env, e->ops->name) != 0)
     return fail(err, GARAM_MISMATCH, "baseline %s plays %s, not %s", b->name, b->env, e->ops->name);

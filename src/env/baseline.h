@@ -51,6 +51,9 @@ BASELINE_LIST(X)
 /* Those of this environment, and of any. The message lists them. */
 const baseline *baseline_find(const char *world, const char *name, garam_error *err);
 garam_status baseline_check(const baseline *b, const env *e, garam_error *err);
+/* Is it a function of what is observed? Not `random`, which draws, nor what is named an oracle,
+ * which knows what is to come: their exact value (exact.h) would say nothing. */
+bool baseline_is_policy(const baseline *b);
 /* The i-th that plays this environment; NULL after the last. */
 const baseline *baseline_at(const char *world, size_t i);
 

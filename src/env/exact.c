@@ -17,7 +17,8 @@ typedef struct valuation {
 } valuation;
 
 static garam_status act_baseline(void *self, env *e, float *action, garam_error *err) {
-  const baseline *b = *(const baseline **)&self;
+  const baseline *b;
+  memcpy(&b, &self, sizeof b);
   TRY(baseline_check(b, e, err));
   b->act(e, 0, e->batch.n);
   if (action != e->batch.action)

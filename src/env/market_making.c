@@ -260,7 +260,7 @@ static void oracle_act(const env *e, size_t begin, size_t end) {
     rng_uniform(&r);
     rng_uniform(&r);
     double ahead = 0;
-    for (int k = w->step; k < m->c.steps && k < w->step + 100; k++) {
+    for (int k = w->step; k < m->c.steps && k < w->step + 30; k++) {
       ahead += m->c.market.volatility * sqrt(m->dt) * rng_normal(&r);
       rng_uniform(&r);
       rng_uniform(&r);
