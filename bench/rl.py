@@ -20,6 +20,7 @@ ROOT = os.path.dirname(HERE)
 
 # environment, agent, steps, further options, published, gate. "exact" rows are by how much of the optimum is lost, from
 # the exact value of the policy.
+EXPECTED = ["--reward", "expected"]  # less the luck, of expectation 0, in what is learnt from
 ROWS = [
     ("Pendulum-v1", "ddpg", 20_000, [], "-152.1", -160),
     ("Pendulum-v1", "td3", 20_000, [], "-151.9", -160),
@@ -32,9 +33,9 @@ ROWS = [
     ("simple_spread", "matd3", 5_000_000, [], "", -9.5),
     ("simple_spread", "mappo", 20_000_000, [], "84 to 96 % of oracle", -8.4),
     ("simple_tag", "mappo", 5_000_000, [], "greedy chase 44.9", 44.9),
-    ("execution", "ppo", 500_000, [], "optimum 1,275,356; TWAP +36.9 %", ("exact", 0.01)),
-    ("market_making", "ppo", 2_000_000, [], "optimum 66.27; Avellaneda-Stoikov 96.0 %", ("exact", 0.02)),
-    ("portfolio", "ppo", 500_000, [], "growth .065", ("exact", 0.02)),
+    ("execution", "ppo", 50_000, EXPECTED, "optimum 1,275,356; TWAP +36.9 %", ("exact", 0.01)),
+    ("market_making", "ppo", 600_000, EXPECTED, "optimum 66.27; Avellaneda-Stoikov 96.0 %", ("exact", 0.02)),
+    ("portfolio", "ppo", 50_000, EXPECTED, "growth .065", ("exact", 0.02)),
 ]
 
 
