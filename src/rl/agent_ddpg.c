@@ -51,10 +51,36 @@ static const char *const sketch_many[] = {SKETCH, "communication=matrix", "mix-w
 static const char *const pendulum[] = {"hidden=64,64", "critic-hidden=64,64", "batch=128",
                                        "gamma=0.98",   "noise-scale=0.1",     NULL};
 
-static const learner_preset one_presets[] = {
-    {"sketch", sketch}, {"Pendulum-v1", pendulum}, {NULL, NULL}};
-static const learner_preset many_presets[] = {
-    {"sketch", sketch_many}, {"Pendulum-v1", pendulum}, {NULL, NULL}};
+/* Noise that pushes the same way for long is what finds the flag; an update for each ten steps is
+ * enough afterwards. */
+static const char *const mountain_car[] = {"hidden=64,64",
+                                           "critic-hidden=64,64",
+                                           "batch=128",
+                                           "updates=0.1",
+                                           "start-steps=0",
+                                           "noise=ornstein-uhlenbeck",
+                                           "noise-scale=0.5",
+                                           "normalize-observations=true",
+                                           NULL};
+
+/* Near the authors' (batches of 1,024, an update for each hundred steps, their rates, tau and
+ * penalty), with one net for a team. */
+#define PARTICLES                                                                                  \
+  "hidden=64,64", "critic-hidden=64,64", "batch=1024", "updates=0.01", "replay=1000000",           \
+      "start-steps=25000", "tau=0.01", "clip=0.5", "head-penalty=0.001", "shared=true",            \
+      "parallel=25", "actor-rate=0.01", "critic-rate=0.01"
+static const char *const particles[] = {PARTICLES, NULL};
+
+static const learner_preset one_presets[] = {{"sketch", sketch},
+                                             {"Pendulum-v1", pendulum},
+                                             {"MountainCarContinuous-v0", mountain_car},
+                                             {NULL, NULL}};
+static const learner_preset many_presets[] = {{"sketch", sketch_many},
+                                              {"Pendulum-v1", pendulum},
+                                              {"MountainCarContinuous-v0", mountain_car},
+                                              {"simple_spread", particles},
+                                              {"simple_tag", particles},
+                                              {NULL, NULL}};
 
 /* ---- records ----------------------------------------------------------------------------------
  */
@@ -78,6 +104,7 @@ static garam_status create(agent **out, const agent_ops *ops, const void *config
                                 .config_size = sizeof(off_policy_config),                          \
                                 .presets = list,                                                   \
                                 .spaces = 1 << ENV_BOX | 1 << ENV_DISCRETE,                        \
+                                .worlds = off_policy_worlds,                                       \
                                 .create = id##_create,                                             \
                                 .destroy = off_policy_destroy,                                     \
                                 .act = off_policy_act,                                             \

@@ -123,6 +123,10 @@ void off_policy_destroy(agent *a) {
   mem_free(l);
 }
 
+size_t off_policy_worlds(const void *config) {
+  return (size_t)((const off_policy_config *)config)->parallel;
+}
+
 policy *off_policy_policy(agent *a) {
   return ((off_policy *)a)->policy;
 }

@@ -29,7 +29,7 @@ typedef struct off_policy_config {
   int critics, n_critics; /* critic_kind; 1 or 2 */
   bool targets;           /* slow copies; false: CrossQ's joint batch */
   double actor_rate, critic_rate, gamma, tau, clip, norm_rate;
-  int batch, n_steps;
+  int batch, n_steps, parallel;
   int64_t replay, start_steps;
   bool prioritized;
   double priority_alpha, priority_beta;
@@ -117,6 +117,7 @@ garam_status off_policy_create(agent **out, const off_policy_kind *kind, const a
                                const off_policy_config *config, const agent_setup *setup,
                                garam_error *err);
 void off_policy_destroy(agent *a);
+size_t off_policy_worlds(const void *config);
 garam_status off_policy_learn(agent *a, const agent_step *s, uint64_t steps, garam_error *err);
 policy *off_policy_policy(agent *a);
 void off_policy_metrics(agent *a, void (*row)(void *context, const char *name, double value),

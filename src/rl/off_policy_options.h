@@ -18,6 +18,8 @@ extern const char *const off_policy_done_names[], *const off_policy_when_names[]
    .search = {32, 1024}, .unit = "rows", .help = "transitions of an update"},                      \
   {"replay", OPT_I64, OFF_AT(replay), .def = 100000, .min = 1, .max = 100000000,                   \
    .unit = "rows", .help = "transitions that are kept"},                                           \
+  {"parallel", OPT_INT, OFF_AT(parallel), .def = 1, .min = 1, .max = 65536, .unit = "worlds",      \
+   .help = "that it acts in at a time, where nothing else says how many"},                         \
   {"start-steps", OPT_I64, OFF_AT(start_steps), .def = START, .max = 1e12, .unit = "steps",        \
    .help = "of the world, taken at random before anything is learnt"},                             \
   {"updates", OPT_F64, OFF_AT(updates), .def = 1, .min = 0, .max = 1000, .scale = OPT_LOG,         \
