@@ -432,6 +432,12 @@ garam_status manifest_parse(pipeline *p, json_t *m, const char *where, garam_err
   int64_t format;
   int kind, task_index;
   if (!json_is_object(m)) return fail(err, GARAM_CORRUPT, "%s: not an object", where);
+  const char *what = json_string_value(json_object_get(m, "kind"));
+  if (what && strcmp(what, "policy") == 0)
+    return fail(err, GARAM_MISMATCH,
+                "%s: it holds a policy, which acts in an environment: garam rl evaluate, garam rl "
+                "play and garam serve take it",
+                where);
   TRY(json_get_int(&format, m, "format", 0, INT32_MAX, where, err));
   if (format != PIPELINE_FORMAT)
     return fail(err, GARAM_UNSUPPORTED, "%s: format %d; this version reads %d", where, (int)format,

@@ -203,6 +203,7 @@ static const struct {
     {"rl compare text.json", 1, "text.json|env"},
     {"rl compare nothing.json", 1, "nothing.json"},
     {"export policy.safetensors --format lightgbm --out o.txt", 1, "policy.safetensors|onnx"},
+    {"evaluate policy.safetensors market.csv", 1, "policy.safetensors|garam rl evaluate"},
     {"options CartPole-v2", 2, "CartPole-v2"},
 };
 
