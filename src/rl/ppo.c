@@ -133,6 +133,8 @@ static const learner_preset mappo_presets[] = {
     {"simple_spread",
      (const char *const[]){"parallel=64", "rollout=25", "minibatches=2", "learning-rate=1e-3",
                            "gamma=0.95", "entropy=0.01", NULL}},
+    {"simple_tag", (const char *const[]){"parallel=32", "rollout=25", "epochs=5", "minibatches=1",
+                                         "learning-rate=2e-3", "gamma=0.95", "entropy=0.01", NULL}},
     {"predator_prey",
      (const char *const[]){"parallel=64", "rollout=20", "epochs=5", "minibatches=2",
                            "learning-rate=1e-3", "entropy=0.01", NULL}},
