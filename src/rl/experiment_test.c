@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/thread.h"
 #include "rl/agent_fake.h"
+#include "tests/failing_allocator.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -261,6 +262,37 @@ static void test_not_finite(void **state) {
   assert_null(r.seeds);
 }
 
+/* Memory that runs out, once or for good, at places all over a run: a status, and nothing left. */
+static void test_memory(void **state) {
+  (void)state;
+  thread_set_count(1);
+  for (int once = 0; once < 2; once++) {
+    bool done = false;
+    for (size_t n = 0; !done; n += 1 + n / 8) {
+      failing_allocator memory = {.fail_after = n, .once = once};
+      watch w = {0};
+      experiment_result r;
+      garam_error err = {0};
+      const experiment_setup s = setup_of(&w, folder, false);
+      config.seeds = 1;
+      config.steps = 400;
+      config.eval_every = 200;
+      failing_allocator_use(&memory);
+      const garam_status status = experiment_run(&r, &s, &err);
+      if (status == GARAM_OK) experiment_result_deinit(&r);
+      garam_set_allocator(NULL);
+      if (memory.n_blocks != 0) fail_msg("allocation %zu: %ld blocks are left", n, memory.n_blocks);
+      if (memory.failed && status != GARAM_NO_MEMORY && status != GARAM_OK)
+        fail_msg("allocation %zu: %s", n, err.message);
+      done = !memory.failed;
+      if (done) assert_int_equal(status, GARAM_OK);
+    }
+  }
+  thread_set_count(0);
+  experiment_clear(folder, 1);
+  assert_int_equal(mkdir(folder, 0700), 0);
+}
+
 /* A world that goes wrong, and one that the agent cannot act in. */
 static void nan_step(env *e, size_t begin, size_t end) {
   cartpole()->step(e, begin, end);
@@ -294,6 +326,7 @@ int main(void) {
       cmocka_unit_test(test_whole),      cmocka_unit_test(test_threads),
       cmocka_unit_test(test_resume),     cmocka_unit_test(test_other_run),
       cmocka_unit_test(test_not_finite), cmocka_unit_test(test_bad_worlds),
+      cmocka_unit_test(test_memory),
   };
   return cmocka_run_group_tests_name("rl.experiment", tests, setup_folder, teardown_folder);
 }

@@ -100,6 +100,21 @@ static void test_use(void **state) {
   assert_int_equal(json_array_size(json_object_get(json_object_get(o, "profiles"), "players")), 2);
   json_decref(o);
   assert_true(journey_has(j, "c.html"));
+  /* Where there are two sides, everyone plays everyone. */
+  journey_ok(j, "rl train --env simple_adversary --agent ppo --steps 2000 --episodes 2 "
+                "--eval-episodes 2 --quiet --out first.safetensors");
+  journey_ok(j, "rl train --env simple_adversary --agent ppo --steps 2000 --episodes 2 --seed 2 "
+                "--eval-episodes 2 --quiet --out second.safetensors");
+  journey_ok(j, "rl compare first.safetensors second.safetensors --episodes 8 --seeds 2 --json");
+  o = journey_json(j);
+  json_t *cross = json_object_get(o, "cross_play"), *elo = json_object_get(cross, "elo");
+  assert_int_equal(json_array_size(json_object_get(cross, "score")), 2);
+  assert_int_equal(json_array_size(elo), 2);
+  const double sum =
+      json_number_value(json_array_get(elo, 0)) + json_number_value(json_array_get(elo, 1));
+  assert_true(sum > 2999 && sum < 3001);
+  json_decref(o);
+
   journey_ok(j, "rl list --json");
   o = journey_json(j);
   assert_true(json_array_size(json_object_get(o, "environments")) > 5);
