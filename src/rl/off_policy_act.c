@@ -11,8 +11,12 @@ static rng other_draws(const off_policy *l) {
   return r;
 }
 
+/* Uniformly; where noise is correlated in time, as far as it goes: what has to be pushed for long
+ * is not found by white noise. */
 static void act_anyhow(const off_policy *l, float *action, const env_space *space, size_t a,
-                       rng *r) {
+                       const float *drawn, rng *r) {
+  const double unit = noise_deviation(&l->noise);
+  const bool correlated = l->noise.kind == NOISE_ORNSTEIN_UHLENBECK && unit > 0;
   if (space->kind == ENV_DISCRETE) {
     *action = (float)rng_below(r, (uint64_t)space->n);
     return;
@@ -20,7 +24,9 @@ static void act_anyhow(const off_policy *l, float *action, const env_space *spac
   for (int i = 0; i < space->n; i++) {
     double middle, half;
     actor_box_range(&middle, &half, &l->actor, (int)a, i);
-    action[i] = (float)(middle + half * (2 * rng_uniform(r) - 1));
+    const double u =
+        correlated ? fmin(fmax((double)drawn[i] / unit, -1), 1) : 2 * rng_uniform(r) - 1;
+    action[i] = (float)(middle + half * u);
   }
 }
 
@@ -94,13 +100,13 @@ garam_status off_policy_act(agent *self, const float *observation, const float *
       float *to = action + at * l->u;
       if (alive && !alive[at]) continue;
       if (anyhow) {
-        act_anyhow(l, to, space, a, &r);
+        act_anyhow(l, to, space, a, drawn, &r);
         continue;
       }
       const float *head =
           policy_heads(l->policy, (int)a) + w * (size_t)actor_head_width(&l->actor, (int)a);
       if (space->kind == ENV_DISCRETE) {
-        if (rng_uniform(&r) < epsilon) act_anyhow(l, to, space, a, &r);
+        if (rng_uniform(&r) < epsilon) act_anyhow(l, to, space, a, drawn, &r);
         else if (!l->kind->values) *to = sample_choice(head, space->n, &r);
       } else if (l->kind->entropy) {
         sample_squashed(l, to, space, a, head, drawn, noise_deviation(&l->noise));
