@@ -7,10 +7,8 @@
 #include "base/log.h"
 #include "base/mem.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 const opt_row rl_request_options[] = {
@@ -140,23 +138,6 @@ size_t rl_request_sets(opt_set sets[RL_MAX_SETS], rl_request *r) {
 
 /* ---- files ---------------------------------------------------------------------------------- */
 
-/* The end of an experiment is no place to learn that the package cannot be written there. */
-static garam_status check_out(const char *path, garam_error *err) {
-  const char *slash = strrchr(path, '/');
-  char *folder = !slash          ? mem_strdup(".")
-                 : slash == path ? mem_strdup("/")
-                                 : mem_format("%.*s", (int)(slash - path), path);
-  if (!folder) return fail_memory(err, strlen(path));
-  garam_status status = GARAM_OK;
-  struct stat info;
-  if (stat(path, &info) == 0 && S_ISDIR(info.st_mode))
-    status = fail(err, GARAM_IO, "%s: is a folder", path);
-  else if (access(folder, W_OK | X_OK) != 0)
-    status = fail(err, GARAM_IO, "%s: cannot write there: %s", path, strerror(errno));
-  mem_free(folder);
-  return status;
-}
-
 static garam_status put_row(io_writer *w, int seed, const loop_curve *c, const loop_row *row,
                             garam_error *err) {
   json_t *o =
@@ -228,7 +209,7 @@ static garam_status prepare_folder(rl_request *r, bool *there, garam_error *err)
   if (!r->checkpoint[0] && snprintf(r->checkpoint, sizeof r->checkpoint, "%s.checkpoint", r->out) >=
                                (int)sizeof r->checkpoint)
     return fail(err, GARAM_INVALID, "--out: the path is too long");
-  TRY(check_out(r->out, err));
+  TRY(io_check_writable(r->out, err));
   *there = experiment_exists(r->checkpoint);
   if (r->resume && !*there)
     log_info("%s holds no checkpoint yet: training starts from the beginning", r->checkpoint);

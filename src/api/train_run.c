@@ -11,7 +11,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 const opt_row train_request_options[] = {
@@ -218,23 +217,6 @@ static garam_status warn_of_splits(const train_request *r, const table *t, garam
   return GARAM_OK;
 }
 
-/* The end of a training run is no place to learn that the package cannot be written there. */
-static garam_status check_out(const char *path, garam_error *err) {
-  const char *slash = strrchr(path, '/');
-  char *folder = !slash          ? mem_strdup(".")
-                 : slash == path ? mem_strdup("/")
-                                 : mem_format("%.*s", (int)(slash - path), path);
-  if (!folder) return fail_memory(err, strlen(path));
-  garam_status status = GARAM_OK;
-  struct stat info;
-  if (stat(path, &info) == 0 && S_ISDIR(info.st_mode))
-    status = fail(err, GARAM_IO, "%s: is a folder", path);
-  else if (access(folder, W_OK | X_OK) != 0)
-    status = fail(err, GARAM_IO, "%s: cannot write there: %s", path, strerror(errno));
-  mem_free(folder);
-  return status;
-}
-
 garam_status train_run(json_t **result, train_request *r, const train_hooks *hooks,
                        garam_error *err) {
   static const train_hooks none;
@@ -249,7 +231,7 @@ garam_status train_run(json_t **result, train_request *r, const train_hooks *hoo
   if (!r->checkpoint[0] && snprintf(r->checkpoint, sizeof r->checkpoint, "%s.checkpoint", r->out) >=
                                (int)sizeof r->checkpoint)
     return fail(err, GARAM_INVALID, "--out: the path is too long");
-  TRY(check_out(r->out, err));
+  TRY(io_check_writable(r->out, err));
   bool there = has_checkpoint(r->checkpoint);
   if (r->resume && !there)
     log_info("%s holds no checkpoint yet: training starts from the beginning", r->checkpoint);

@@ -415,11 +415,15 @@ static garam_status sync_fd(int fd, const char *path, garam_error *err) {
   return GARAM_OK;
 }
 
-static garam_status sync_folder_of(const char *path, garam_error *err) {
+static char *folder_of(const char *path) { /* mem_free; NULL when memory is out */
   const char *slash = strrchr(path, '/');
-  char *folder = slash == path ? mem_strdup("/")
-                 : slash       ? mem_format("%.*s", (int)(slash - path), path)
-                               : mem_strdup(".");
+  return slash == path ? mem_strdup("/")
+         : slash       ? mem_format("%.*s", (int)(slash - path), path)
+                       : mem_strdup(".");
+}
+
+static garam_status sync_folder_of(const char *path, garam_error *err) {
+  char *folder = folder_of(path);
   if (!folder) return fail_memory(err, strlen(path));
   garam_status status = GARAM_OK;
   int fd = open_to_read(folder);
@@ -475,6 +479,19 @@ garam_status io_write_file(const char *path, const void *data, size_t size, gara
 
 bool io_exists(const char *path) {
   return access(path, F_OK) == 0;
+}
+
+garam_status io_check_writable(const char *path, garam_error *err) {
+  struct stat info;
+  if (stat(path, &info) == 0 && S_ISDIR(info.st_mode))
+    return fail(err, GARAM_IO, "%s: is a folder", path);
+  char *folder = folder_of(path);
+  if (!folder) return fail_memory(err, strlen(path));
+  garam_status status = GARAM_OK;
+  if (access(folder, W_OK | X_OK) != 0)
+    status = fail(err, GARAM_IO, "%s: cannot write there: %s", path, strerror(errno));
+  mem_free(folder);
+  return status;
 }
 
 garam_status io_make_folder(const char *path, garam_error *err) {

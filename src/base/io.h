@@ -39,6 +39,9 @@ void io_writer_abort(io_writer *w);                            /* NULL is fine *
 garam_status io_write_file(const char *path, const void *data, size_t size, garam_error *err);
 
 bool io_exists(const char *path);
+/* Could a writer open there now? For work so long that its end is no place to learn that it cannot.
+ */
+garam_status io_check_writable(const char *path, garam_error *err);
 garam_status io_make_folder(const char *path, garam_error *err); /* and its parents */
 
 /* SHA-256 (FIPS 180-4) of a file, as 64 hexadecimal digits and a NUL. */

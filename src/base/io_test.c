@@ -438,6 +438,12 @@ static void folders(void **state) {
   assert_int_equal(io_make_folder(text, &err), GARAM_IO);
   assert_int_equal(io_make_folder("", &err), GARAM_INVALID);
   assert_int_equal(io_make_folder("/", &err), GARAM_OK);
+  assert_int_equal(io_check_writable(text, &err), GARAM_IO); /* in what is no folder */
+  assert_int_equal(io_check_writable(folder, &err), GARAM_IO);
+  assert_int_equal(io_check_writable(path, &err), GARAM_OK);
+  assert_int_equal(io_check_writable("/no/such/file", &err), GARAM_IO);
+  assert_string_equal(err.message, "/no/such/file: cannot write there: No such file or directory");
+  assert_int_equal(io_check_writable("beside", &err), GARAM_OK);
   static const char *const made[] = {"a/b/c", "a/b", "a"};
   for (size_t i = 0; i < COUNT_OF(made); i++) {
     snprintf(text, sizeof text, "%s/%s", folder, made[i]);
