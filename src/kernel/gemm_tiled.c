@@ -59,7 +59,7 @@ void tiled_prepare(tiled_product *p, const gemm_shape *s, const gemm_kernels *g)
   p->panels = least(down, g->panels);
   p->in_place = g->b_size == sizeof(float) && s->format_b == GEMM_REAL && !s->transpose_b &&
                 (s->m <= g->rows || (g->straight && b_fits(p)));
-  p->a_in_place = g->straight && s->format_a == GEMM_REAL && !p->apart && a_fits(p);
+  p->a_in_place = g->straight && g->a_size == sizeof(float) && s->format_a == GEMM_REAL && !p->apart && a_fits(p);
   /* Where several tasks would pack the same strips of B, they are packed once, before all of
    * them; the tasks then take rows, and pack those of A, transposed ones too, once. */
   p->ahead = s->batch == 1 && s->format_b != GEMM_PACKED && !p->in_place && !p->apart && down > 8 &&
@@ -233,12 +233,12 @@ static void strip_run(const tiled_product *p, const operands *o, float *tiles, c
   }
 }
 
-/* Rows of A from row i, block `block` of k, where they lie or as packed. */
+/* Rows of A from row i, block `block` of k, where they lie or as packed; in units of a float. */
 static gemm_lines lines_of(const tiled_product *p, const void *a, int64_t i, int64_t block,
                            const void *packed) {
   const gemm_kernels *g = p->kernels;
   const gemm_shape *s = &p->shape;
-  int64_t depth = block_depth(p, block);
+  int64_t depth = block_depth(p, block), unit = g->step;
   if (p->a_in_place) {
     int64_t across = a_across(s), along = a_along(s);
     return (gemm_lines){.a = (const float *)a + i * across + block * g->depth * along,
@@ -248,10 +248,23 @@ static gemm_lines lines_of(const tiled_product *p, const void *a, int64_t i, int
                         .depth = depth};
   }
   return (gemm_lines){.a = packed,
-                      .a_across = s->transpose_a ? 1 : g->block,
+                      .a_across = s->transpose_a ? 1 : g->block / unit,
                       .a_along = s->transpose_a ? g->rows : 1,
-                      .a_tile = g->rows * (int64_t)round_up((size_t)depth, (size_t)g->block),
-                      .depth = depth};
+                      .a_tile = g->rows * (int64_t)round_up((size_t)depth, (size_t)g->block) / unit,
+                      .depth = divide_up(depth, unit)};
+}
+
+/* A's rows [i, i + rows) of block `block` as they lie, for a walk in the order of memory. */
+static gemm_ahead ahead_of(const tiled_product *p, const void *a, int64_t i, int64_t rows,
+                           int64_t block) {
+  const gemm_shape *s = &p->shape;
+  int64_t depth = block_depth(p, block);
+  const char *at = item(a, i * a_across(s) + block * p->kernels->depth * a_along(s), s->format_a);
+  int64_t size = s->format_a == GEMM_BF16 ? 2 : 4;
+  return (gemm_ahead){.at = at,
+                      .lines = s->transpose_a ? depth : rows,
+                      .apart = s->lda * size,
+                      .bytes = (s->transpose_a ? rows : depth) * size};
 }
 
 /* What strip_run does where tiles go to C in one go. */
@@ -289,7 +302,14 @@ static void region_run(const tiled_product *p, const operands *o, int64_t i0, in
     int64_t rows = least(height, i1 - i);
     for (int64_t block = 0; block < p->n_blocks; block++) {
       gemm_lines lines = lines_of(p, o->a, i, block, a);
-      if (!p->a_in_place) pack_rows(p, a, row_scale, o->a, i, rows, block);
+      gemm_ahead ahead = {0};
+      if (!p->a_in_place) {
+        pack_rows(p, a, row_scale, o->a, i, rows, block);
+        if (block + 1 < p->n_blocks) ahead = ahead_of(p, o->a, i, rows, block + 1);
+        else if (i + rows < p->shape.m)
+          ahead = ahead_of(p, o->a, i + rows, least(height, p->shape.m - i - rows), 0);
+        lines.ahead = &ahead;
+      }
       for (int64_t j = j0; j < j1; j += g->cols) {
         strip b;
         if (s->format_b == GEMM_PACKED) b = packed_strip(p, o->b, block, j);

@@ -17,6 +17,13 @@ typedef struct gemm_put {
   kernel_unary_op activation;
 } gemm_put;
 
+/* What will be packed next, and is asked for while tiles are summed: lines of `bytes` each. */
+typedef struct gemm_ahead {
+  const char *at;
+  int64_t lines, apart, bytes; /* lines that are left; bytes from one to the next */
+  int64_t done;                /* bytes of the line at `at` */
+} gemm_ahead;
+
 /* Rows of A and lines of B, one block of k. */
 typedef struct gemm_lines {
   const float *a, *b;
@@ -24,6 +31,7 @@ typedef struct gemm_lines {
   int64_t a_tile;            /* from the first row of a tile to that of the next */
   int64_t b_rows;            /* from a line to the next */
   int64_t depth;
+  gemm_ahead *ahead; /* or NULL */
 } gemm_lines;
 
 /* How operands are packed and tiles computed: one record for each instruction set and precision.

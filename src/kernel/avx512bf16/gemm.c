@@ -19,7 +19,7 @@
 
 #define GEMM_ROWS 14
 #define GEMM_VECTORS 2
-#define GEMM_BLOCK 128 /* pairs */
+#define GEMM_BLOCK 256 /* pairs */
 #define GEMM_EACH_ROW(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14)
 #define GEMM_FMA_ITEM(x, b, c) fma_pairs(vf_all(*(x)), b, c)
 
@@ -37,7 +37,7 @@ static void tile(float *t, const void *a, bool a_lies, const void *b, int64_t b_
 
 /* ---- packing ---- */
 
-enum { BLOCK = 2 * GEMM_BLOCK, DEPTH = 512, SIDE_BY_SIDE = 4 };
+enum { BLOCK = 2 * GEMM_BLOCK, DEPTH = BLOCK, SIDE_BY_SIDE = 4 };
 
 static inline __mmask16 first_lanes(int64_t n) {
   return n >= LANES ? (__mmask16)0xffff : n <= 0 ? (__mmask16)0 : (__mmask16)((1u << n) - 1);
@@ -72,6 +72,14 @@ static inline __m512i load_pairs(const void *x, int64_t along, gemm_format forma
   __m512i lines =
       load_both(x, kept, items_at(x, both ? along : 0, format), both ? kept : 0, format);
   return _mm512_permutexvar_epi16(order, lines);
+}
+
+/* Lines of k that lie apart are asked for some lines before they are read: the processor does not
+ * foresee them. What lies beyond the operand is not read. */
+enum { ASK_LINES = 24 };
+static inline void ask_lines(const void *x, int64_t along, gemm_format format) {
+  _mm_prefetch(x, _MM_HINT_T0);
+  _mm_prefetch(items_at(x, along, format), _MM_HINT_T0);
 }
 
 /* A panel whose rows lie as lines of k: pairs are neighbours already. */
@@ -138,6 +146,7 @@ static void pack_b(void *out, float *scale, const void *x, int64_t across, int64
   for (int64_t l = 0; l < depth; l += 2)
     for (int64_t j = 0; j < width; j += LANES) {
       __m512i pairs = _mm512_setzero_si512();
+      ask_lines(items_at(x, (l + ASK_LINES) * along + j, format), along, format);
       if (j < n)
         pairs = load_pairs(items_at(x, l * along + j, format), along, format, n - j, l + 1 < depth);
       _mm512_storeu_si512(to + l * width + 2 * j, pairs);
@@ -145,6 +154,7 @@ static void pack_b(void *out, float *scale, const void *x, int64_t across, int64
 }
 
 #include "kernel/simd/gemm_put.inc"
+#include "kernel/simd/gemm_straight.inc"
 
 const gemm_kernels *gemm_kernels_avx512bf16(void) {
   static const gemm_kernels record = {.name = "avx512-bf16",
@@ -160,7 +170,8 @@ const gemm_kernels *gemm_kernels_avx512bf16(void) {
                                       .pack_a = pack_a,
                                       .pack_b = pack_b,
                                       .tile = tile,
-                                      .put = gemm_tile_put};
+                                      .put = gemm_tile_put,
+                                      .straight = gemm_straight};
   return &record;
 }
 #endif
