@@ -59,7 +59,8 @@ void tiled_prepare(tiled_product *p, const gemm_shape *s, const gemm_kernels *g)
   p->panels = least(down, g->panels);
   p->in_place = g->b_size == sizeof(float) && s->format_b == GEMM_REAL && !s->transpose_b &&
                 (s->m <= g->rows || (g->straight && b_fits(p)));
-  p->a_in_place = g->straight && g->a_size == sizeof(float) && s->format_a == GEMM_REAL && !p->apart && a_fits(p);
+  p->a_in_place = g->straight && g->a_size == sizeof(float) && s->format_a == GEMM_REAL &&
+                  !p->apart && a_fits(p);
   /* Where several tasks would pack the same strips of B, they are packed once, before all of
    * them; the tasks then take rows, and pack those of A, transposed ones too, once. */
   p->ahead = s->batch == 1 && s->format_b != GEMM_PACKED && !p->in_place && !p->apart && down > 8 &&
