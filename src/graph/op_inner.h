@@ -8,7 +8,8 @@
 #include "kernel/kernel.h"
 
 static inline const kernel_table *op_kernel_of(const node *n) {
-  return n->graph->config.real == DTYPE_F64 ? kernel_table_f64() : kernel_table_f32();
+  if (n->graph->config.real == DTYPE_F64) return kernel_table_f64();
+  return n->graph->precision == PLAN_BF16 ? kernel_table_half() : kernel_table_f32();
 }
 static inline const kernel_table *op_kernel(const op_run *r) {
   return op_kernel_of(r->node);

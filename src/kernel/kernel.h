@@ -337,6 +337,10 @@ typedef struct kernel_table {
  * asks for a lower one. */
 const kernel_table *kernel_table_f32(void);
 const kernel_table *kernel_table_f64(void);
+/* The floats' table for half precision (gemm.h): where products are rounded to bf16 because this
+ * processor is faster so, attention's are too; all else, and all elsewhere, is kernel_table_f32's.
+ * What forward kept is for the same table's backward. */
+const kernel_table *kernel_table_half(void);
 
 /* Every level of this machine, for tests: NULL past the last. Level 0 is ref. */
 const kernel_table *kernel_table_level(int level, size_t real_size);

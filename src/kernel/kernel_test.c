@@ -551,6 +551,38 @@ static void threads_agree(void **state) {
   thread_set_count(0);
 }
 
+/* Attention in half precision: each number within the bounds of bf16 operands, and all of them
+ * nearer; odd counts of keys, queries and columns, and every mask. */
+static void half_agrees(void **state) {
+  (void)state;
+  static const size_t shapes[][2] = {{1, 1},   {3, 7},   {7, 3},   {17, 33}, {33, 65},
+                                     {65, 16}, {64, 64}, {130, 5}, {131, 40}};
+  for (size_t i = 0; i < COUNT_OF(shapes); i++) {
+    size_t a = shapes[i][0], b = shapes[i][1];
+    sheet truth = sheet_run(kernel_table_level(0, sizeof(double)), case_attention, a, b);
+    thread_set_count(1);
+    sheet half = sheet_run(kernel_table_half(), case_attention, a, b);
+    thread_set_count(3);
+    sheet threads = sheet_run(kernel_table_half(), case_attention, a, b);
+    assert_int_equal(half.n_values, truth.n_values);
+    assert_memory_equal(half.values, threads.values, half.n_values * sizeof(double));
+    double off = 0, all = 0;
+    for (size_t j = 0; j < half.n_values; j++) {
+      double want = truth.values[j], got = half.values[j];
+      if (want == got) continue; /* infinities too */
+      off += (got - want) * (got - want);
+      all += want * want;
+      if (!(fabs(got - want) <= 0.04 * (1 + fabs(want))))
+        fail_msg("(%zu, %zu): value %zu is %.9g, expected %.9g", a, b, j, got, want);
+    }
+    if (!(off <= all * 5e-3 * 5e-3)) fail_msg("(%zu, %zu): off by %g", a, b, sqrt(off / all));
+    mem_free(half.values);
+    mem_free(threads.values);
+    mem_free(truth.values);
+  }
+  thread_set_count(0);
+}
+
 /* The edges of what floats can hold, at every level. */
 static void edges_hold(void **state) {
   (void)state;
@@ -598,9 +630,8 @@ static void level_is_chosen(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(level_is_chosen),
-      cmocka_unit_test(levels_agree),
-      cmocka_unit_test(threads_agree),
+      cmocka_unit_test(level_is_chosen), cmocka_unit_test(levels_agree),
+      cmocka_unit_test(threads_agree),   cmocka_unit_test(half_agrees),
       cmocka_unit_test(edges_hold),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

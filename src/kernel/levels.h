@@ -12,6 +12,7 @@ void kernel_avx2_f32(kernel_table *t);
 void kernel_avx2_f64(kernel_table *t);
 void kernel_avx512_f32(kernel_table *t);
 void kernel_avx512_f64(kernel_table *t);
+void kernel_avx512bf16_attention(kernel_table *t); /* of a table of floats: its attention */
 #elif defined(__aarch64__)
 void kernel_neon_f32(kernel_table *t);
 void kernel_neon_f64(kernel_table *t);

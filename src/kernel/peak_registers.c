@@ -25,7 +25,7 @@ enum { LOOPS = 200000, SUMS = 12, TRIALS = 8 };
 #define CLOBBERED_MORE                                                                             \
   "xmm16", "xmm17", "xmm18", "xmm19", "xmm20", "xmm21", "xmm22", "xmm23", "xmm24", "xmm25",        \
       "xmm26", "xmm27"
-#define PEAK(name, isa, instructions, clobbered...)                                                \
+#define PEAK(name, isa, instructions, ...)                                                         \
   __attribute__((target(isa))) static void name(void) {                                            \
     long n = LOOPS;                                                                                \
     __asm__ volatile(                                                                              \
@@ -33,7 +33,7 @@ enum { LOOPS = 200000, SUMS = 12, TRIALS = 8 };
         "dec %0\njnz 1b\n"                                                                         \
         : "+r"(n)                                                                                  \
         :                                                                                          \
-        : "cc", clobbered);                                                                        \
+        : "cc", __VA_ARGS__);                                                                      \
   }
 #define FACTORS(op, r) op " %%" r "12, %%" r "13, %%"
 #define WIDE(name, isa, op)                                                                        \

@@ -1,4 +1,5 @@
 /* Which kernels this machine runs: the levels it has, weakest first, and the one in use. */
+#include "kernel/gemm.h"
 #include "kernel/levels.h"
 
 #include <stdlib.h>
@@ -55,6 +56,21 @@ const kernel_table *kernel_table_f32(void) {
 const kernel_table *kernel_table_f64(void) {
   call_once(&once, choose);
   return &level_f64[chosen];
+}
+
+static kernel_table half;
+static once_flag half_once = ONCE_FLAG_INIT;
+
+static void choose_half(void) {
+  half = *kernel_table_f32();
+#if defined(__x86_64__) /* attention follows the products, by whatever they were chosen */
+  if (strcmp(gemm_backend(GEMM_HALF), "avx512-bf16") == 0) kernel_avx512bf16_attention(&half);
+#endif
+}
+
+const kernel_table *kernel_table_half(void) {
+  call_once(&half_once, choose_half);
+  return &half;
 }
 
 const kernel_table *kernel_table_level(int level, size_t real_size) {

@@ -72,8 +72,9 @@ def expect(what, value, allowed):
 
 # What is allowed of logits and gradients, and of the losses of ten steps. In bf16 an operand is off by 2^-9 at most, and a
 # ReLU near its corner opens or shuts, which the norm of a gradient sees as the root of that; widths are such that half
-# products pay.
-ALLOWED = {"fp32": (1e-5, 1e-4), "bf16": (0.15, 0.01)}
+# products pay. Over a dozen shapes PyTorch's own bf16 is off its fp32 by 0.002 to 0.013 within ten steps, and what is printed
+# beside ours.
+ALLOWED = {"fp32": (1e-5, 1e-4), "bf16": (0.15, 0.02)}
 SMALL = dict(d_model=32, heads=4, layers=2, d_ff=64, seq=24, batch=8, features=7, classes=3)
 WIDE = dict(SMALL, d_model=256, d_ff=512)
 
@@ -126,24 +127,40 @@ for precision, shape, norm, activation, positions, causal, pooling in [
             expect("gradient of " + name, difference, near_by)
 
     adam = probe["train"]
-    model, source = peer(torch.float32)
-    decayed = [p for p, names in source.items() if p.ndim == 2 and not names[0].startswith("position")]
-    others = [p for p in source if not any(p is d for d in decayed)]
-    optimiser = torch.optim.AdamW(
-        [{"params": decayed, "weight_decay": adam["weight_decay"]}, {"params": others, "weight_decay": 0.0}],
-        lr=adam["learning_rate"], betas=(adam["beta1"], adam["beta2"]), eps=adam["adam_epsilon"])
-    worst_loss = 0.0
-    for step in range(10):
-        optimiser.zero_grad()
-        loss = F.cross_entropy(model(arrays["x"], begin), target)
-        difference = abs(float(arrays["losses"][step]) - loss.item()) / abs(loss.item())
+
+    def fresh():
+        model, source = peer(torch.float32)
+        decayed = [p for p, names in source.items() if p.ndim == 2 and not names[0].startswith("position")]
+        others = [p for p in source if not any(p is d for d in decayed)]
+        return model, torch.optim.AdamW(
+            [{"params": decayed, "weight_decay": adam["weight_decay"]}, {"params": others, "weight_decay": 0.0}],
+            lr=adam["learning_rate"], betas=(adam["beta1"], adam["beta2"]), eps=adam["adam_epsilon"])
+
+    def losses(autocast):
+        """Of ten steps, by PyTorch; with autocast its products are bf16's."""
+        stream = []
+        model, optimiser = fresh()
+        for step in range(10):
+            optimiser.zero_grad()
+            with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+                loss = F.cross_entropy(model(arrays["x"], begin).float(), target)
+            stream.append(loss.item())
+            loss.backward()
+            if adam["clip"] > 0:
+                torch.nn.utils.clip_grad_norm_(model.parameters(), adam["clip"])
+            optimiser.step()
+        return stream
+
+    worst_loss, theirs_off = 0.0, 0.0
+    stream = losses(False)
+    if precision == "bf16":  # what the format does to this stream, by the peer's own rounding
+        theirs_off = max(abs(a - b) / abs(b) for a, b in zip(losses(True), stream))
+    for step, loss in enumerate(stream):
+        difference = abs(float(arrays["losses"][step]) - loss) / abs(loss)
         worst_loss = max(worst_loss, difference)
         expect(f"loss of AdamW step {step + 1}", difference, losses_by)
-        loss.backward()
-        if adam["clip"] > 0:
-            torch.nn.utils.clip_grad_norm_(model.parameters(), adam["clip"])
-        optimiser.step()
+    own = f", PyTorch's own bf16 {theirs_off:.1e}" if precision == "bf16" else ""
     print(f"  logits within {off(arrays['scores'], logits.detach()):.1e}, gradients within {worst:.1e}, "
-          f"losses of ten steps within {worst_loss:.1e} (from {float(arrays['losses'][0]):.4f} to "
+          f"losses of ten steps within {worst_loss:.1e}{own} (from {float(arrays['losses'][0]):.4f} to "
           f"{float(arrays['losses'][9]):.4f})")
 sys.exit(1 if failed else 0)
