@@ -82,13 +82,21 @@ static inline void ask_lines(const void *x, int64_t along, gemm_format format) {
   _mm_prefetch(items_at(x, along, format), _MM_HINT_T0);
 }
 
-/* A panel whose rows lie as lines of k: pairs are neighbours already. */
+/* A panel whose rows lie as lines of k: pairs are neighbours already. Most are floats, and whole.
+ */
 static void pack_lying(uint16_t *to, const void *x, int64_t across, gemm_format format, int64_t n,
                        int64_t depth) {
-  for (int64_t r = 0; r < n; r++)
-    for (int64_t l = 0; l < depth; l += 2 * LANES)
-      _mm512_storeu_si512(to + l / BLOCK * n * BLOCK + r * BLOCK + l % BLOCK,
-                          load_row(items_at(x, r * across + l, format), format, depth - l));
+  for (int64_t r = 0; r < n; r++, to += BLOCK) {
+    const void *row = items_at(x, r * across, format);
+    int64_t l = 0;
+    for (; format == GEMM_REAL && l + 2 * LANES <= depth; l += 2 * LANES) {
+      const float *from = (const float *)row + l;
+      _mm512_storeu_si512(to + l,
+                          (__m512i)_mm512_cvtne2ps_pbh(vf_load(from + LANES), vf_load(from)));
+    }
+    for (; l < depth; l += 2 * LANES)
+      _mm512_storeu_si512(to + l, load_row(items_at(row, l, format), format, depth - l));
+  }
 }
 
 /* Some panels side by side, so that what is read of a line of k is no shred. */
