@@ -41,6 +41,9 @@ garam_status package_add(package_writer *w, const char *name, package_dtype type
  * its key ("garam" is the manifest). */
 garam_status package_set_meta(package_writer *w, const char *key, const json_t *value,
                               garam_error *err);
+/* The same with text that stands as it is: an entry of another package, taken over. */
+garam_status package_set_meta_text(package_writer *w, const char *key, const char *text,
+                                   garam_error *err);
 /* Durable. Tensors stand in the order of their element size, largest first, then as added, and
  * the header is padded with spaces: every tensor starts at a multiple of its element's size. */
 garam_status package_write(package_writer *w, const char *path, garam_error *err);
@@ -64,7 +67,10 @@ const char *package_name(const package_reader *r);
 size_t package_count(const package_reader *r);
 const package_tensor *package_at(const package_reader *r, size_t i); /* in order of offsets */
 bool package_has(const package_reader *r, const char *name);
-/* Exact name, type and shape (a dim of -1 takes any); messages name file and tensor. */
+/* Exact name, type and shape (a dim of -1 takes any); messages name file and tensor. Weights that
+ * are coded (coded.h) are found as F32 of their true shape too: the reader decodes them when they
+ * are first asked for, and owns the floats; not from two threads at once. package_at shows them as
+ * they are stored. */
 garam_status package_get(const package_tensor **out, const package_reader *r, const char *name,
                          package_dtype type, int rank, const int64_t *dims, garam_error *err);
 /* The same, and every value must be finite: F32 and F64 only. */
@@ -72,6 +78,7 @@ garam_status package_get_finite(const package_tensor **out, const package_reader
                                 const char *name, package_dtype type, int rank, const int64_t *dims,
                                 garam_error *err);
 garam_status package_get_meta(json_t **out, const package_reader *r, const char *key,
-                              garam_error *err); /* parsed; new reference */
+                              garam_error *err);     /* parsed; new reference */
+const json_t *package_meta(const package_reader *r); /* all entries, of strings; may be NULL */
 
 #endif

@@ -1,8 +1,7 @@
 /* The strict reader of packages. A file is somebody else's bytes: nothing of it is used before
  * all of it has been checked. */
-#include "learn/package.h"
+#include "learn/package_inner.h"
 
-#include "base/io.h"
 #include "base/mem.h"
 
 #include <math.h>
@@ -11,16 +10,6 @@
 #include <string.h>
 
 enum { HEADER_LIMIT = 100000000, N_TENSORS_LIMIT = 1000000 };
-
-struct package_reader {
-  char *name;
-  io_map map;
-  json_t *header;          /* keeps the names */
-  package_tensor *tensors; /* by offset */
-  size_t n_tensors;
-  const package_tensor **by_name; /* sorted */
-  void **copies;                  /* (n_tensors): of those that were not aligned, else NULL */
-};
 
 #define FAIL(...) fail(err, GARAM_CORRUPT, "%s: not a valid package: " __VA_ARGS__)
 
@@ -163,7 +152,8 @@ static garam_status read_header(package_reader *r, const uint8_t *bytes, size_t 
   TRY(check_contiguous(r, data, data_size, err));
   for (size_t i = 0; i < r->n_tensors; i++) r->by_name[i] = &r->tensors[i];
   qsort(r->by_name, r->n_tensors, sizeof *r->by_name, compare_name);
-  return copy_unaligned(r, err);
+  TRY(copy_unaligned(r, err));
+  return package_coded_read(r, err);
 }
 
 static garam_status reader_new(package_reader **out, const char *name, garam_error *err) {
@@ -206,6 +196,7 @@ garam_status package_open_memory(package_reader **out, const void *data, size_t 
 
 void package_close(package_reader *r) {
   if (!r) return;
+  package_coded_free(r);
   for (size_t i = 0; r->copies && i < r->n_tensors; i++) mem_free(r->copies[i]);
   mem_free(r->copies);
   json_decref(r->header);
@@ -229,7 +220,7 @@ const package_tensor *package_at(const package_reader *r, size_t i) {
   return &r->tensors[i];
 }
 
-static const package_tensor *find(const package_reader *r, const char *name) {
+const package_tensor *package_find(const package_reader *r, const char *name) {
   const package_tensor key = {.name = name}, *at = &key;
   const package_tensor **found =
       bsearch(&at, r->by_name, r->n_tensors, sizeof *r->by_name, compare_name);
@@ -237,7 +228,7 @@ static const package_tensor *find(const package_reader *r, const char *name) {
 }
 
 bool package_has(const package_reader *r, const char *name) {
-  return find(r, name) != NULL;
+  return package_find(r, name) != NULL;
 }
 
 static void shape_text(char out[200], int rank, const int64_t *dims) {
@@ -250,9 +241,12 @@ static void shape_text(char out[200], int rank, const int64_t *dims) {
 
 garam_status package_get(const package_tensor **out, const package_reader *r, const char *name,
                          package_dtype type, int rank, const int64_t *dims, garam_error *err) {
-  const package_tensor *t = find(r, name);
+  const package_tensor *t = package_find(r, name);
   *out = NULL;
   if (!t) return fail(err, GARAM_MISMATCH, "%s: the tensor \"%s\" is missing", r->name, name);
+  package_coded *coded = type == PACKAGE_F32 ? package_coded_of(r, t) : NULL;
+  const package_tensor *stored = t;
+  if (coded) t = &coded->floats;
   bool fits = t->type == type && t->rank == rank;
   for (int i = 0; fits && i < rank; i++) fits = dims[i] < 0 || dims[i] == t->dims[i];
   if (!fits) {
@@ -262,6 +256,7 @@ garam_status package_get(const package_tensor **out, const package_reader *r, co
     return fail(err, GARAM_MISMATCH, "%s: tensor \"%s\" is %s %s; expected %s %s", r->name, name,
                 package_dtype_name(t->type), found, package_dtype_name(type), wanted);
   }
+  if (coded && !t->data) TRY(package_coded_decode(coded, stored, err));
   *out = t;
   return GARAM_OK;
 }
@@ -282,9 +277,13 @@ garam_status package_get_finite(const package_tensor **out, const package_reader
   return GARAM_OK;
 }
 
+const json_t *package_meta(const package_reader *r) {
+  return json_object_get(r->header, "__metadata__");
+}
+
 garam_status package_get_meta(json_t **out, const package_reader *r, const char *key,
                               garam_error *err) {
-  const json_t *value = json_object_get(json_object_get(r->header, "__metadata__"), key);
+  const json_t *value = json_object_get(package_meta(r), key);
   *out = NULL;
   if (!value) return fail(err, GARAM_MISMATCH, "%s: no entry \"%s\" in its metadata", r->name, key);
   char where[300];

@@ -93,8 +93,14 @@ garam_status package_set_meta(package_writer *w, const char *key, const json_t *
                               garam_error *err) {
   char *text = json_text(value);
   if (!text) return fail_memory(err, 64);
-  json_t *string = json_string(text);
+  garam_status status = package_set_meta_text(w, key, text, err);
   mem_free(text);
+  return status;
+}
+
+garam_status package_set_meta_text(package_writer *w, const char *key, const char *text,
+                                   garam_error *err) {
+  json_t *string = json_string(text);
   if (!string || json_object_set_new(w->meta, key, string) != 0) return fail_memory(err, 64);
   return GARAM_OK;
 }
