@@ -14,6 +14,7 @@
   X(explain)                                                                                       \
   X(import)                                                                                        \
   X(export)                                                                                        \
+  X(compress)                                                                                      \
   X(options)                                                                                       \
   X(models)                                                                                        \
   X(rl)                                                                                            \
