@@ -120,7 +120,8 @@ static void test_scales_are_searched(void **state) {
       searched += a;
       widest += b;
     }
-  assert_true(searched < 0.85 * widest);
+  /* 0.698; 0.747 with no clip but the widest, 1 without the least squares and the longer side. */
+  assert_true(searched < 0.72 * widest);
   drop(&c);
 }
 
