@@ -1,95 +1,118 @@
-/* See compress_run.h. Both models are scored as `garam evaluate` does it, on the same rows: those
- * that the original was not trained on. */
+/* See compress_run.h. Models are scored as `garam evaluate` does it, on rows that the original was
+ * not trained on; policies as `garam rl evaluate` does it, on the same held-out episodes. */
 #include "api/compress_run.h"
 
 #include "api/evaluate_run.h"
+#include "api/rl_evaluate.h"
 #include "base/io.h"
 #include "base/mem.h"
-#include "rl/policy.h"
 
 #include <math.h>
 #include <unistd.h>
 
-typedef struct loss {
-  const char *name; /* a key of evaluate's */
+/* How good a package is, by the number that it is judged by. */
+typedef struct worth {
+  const char *name;
   double value;
-} loss;
+  bool rewarding; /* more is better */
+} worth;
 
-/* The loss that the model's task is judged by; less is better. */
-static garam_status loss_of(loss *out, const json_t *scores, const char *data, garam_error *err) {
-  static const char *const keys[] = {"log_loss", "mse"};
-  for (size_t i = 0; i < COUNT_OF(keys); i++) {
-    const json_t *value = json_object_get(scores, keys[i]);
+static garam_status worth_of_scores(worth *out, const json_t *scores, const char *data,
+                                    garam_error *err) {
+  static const worth rows[] = {{.name = "log_loss"}, {.name = "mse"}, {"ndcg", 0, true}};
+  for (size_t i = 0; i < COUNT_OF(rows); i++) {
+    const json_t *value = json_object_get(scores, rows[i].name);
     if (!json_is_number(value)) continue;
-    *out = (loss){keys[i], json_number_value(value)};
+    *out = rows[i];
+    out->value = json_number_value(value);
     return GARAM_OK;
   }
-  const json_t *ndcg = json_object_get(scores, "ndcg");
-  if (!json_is_number(ndcg))
-    return fail(err, GARAM_UNSUPPORTED, "%s: the model has no loss on it to compare by", data);
-  *out = (loss){"1 - ndcg", 1 - json_number_value(ndcg)};
-  return GARAM_OK;
+  return fail(err, GARAM_UNSUPPORTED, "%s: the model has no loss on it to compare by", data);
 }
 
-static garam_status score(loss *out, const char *model, const compress_run *run, bool drop,
-                          garam_error *err) {
-  pipeline *p = NULL;
+static garam_status score_model(worth *out, const char *path, const compress_run *run,
+                                garam_error *err) {
+  pipeline *p;
   json_t *scores = NULL;
   evaluate_config config;
-  garam_status status = pipeline_load(&p, model, err);
-  if (drop) unlink(model);
-  if (status != GARAM_OK) return status;
+  garam_status status;
   opt_defaults(evaluate_options, evaluate_n_options, &config);
   config.seed = 0;
   config.bootstrap = 0;
-  TRY_GOTO(done, evaluate_run(&scores, p, model, run->data, pipeline_read_config(p), &config,
+  TRY(pipeline_load(&p, path, err));
+  TRY_GOTO(done, evaluate_run(&scores, p, path, run->data, pipeline_read_config(p), &config,
                               run->progress, run->context, err));
-  TRY_GOTO(done, loss_of(out, scores, run->data, err));
+  status = worth_of_scores(out, scores, run->data, err);
 done:
   json_decref(scores);
   pipeline_free(p);
   return status;
 }
 
-/* The trial stands beside what will be written, and only until it has been read. */
-static garam_status score_trial(loss *out, const compressed *c, const compress_run *run,
+static garam_status score_policy(worth *out, const char *path, const compress_run *run,
+                                 garam_error *err) {
+  const rl_world_spec spec = {.policy = path};
+  const rl_evaluate_config config = {.episodes = run->episodes, .seeds = 1};
+  json_t *result;
+  TRY(rl_evaluate(&result, &spec, &config, run->seed, err));
+  const json_t *mean = json_array_get(json_object_get(result, "returns"), 0);
+  *out = (worth){"return", json_number_value(mean), true};
+  json_decref(result);
+  return GARAM_OK;
+}
+
+static garam_status score(worth *out, const char *path, const compress_run *run, garam_error *err) {
+  TRY(run->data ? score_model(out, path, run, err) : score_policy(out, path, run, err));
+  return run->interrupted && run->interrupted(NULL)
+             ? fail(err, GARAM_INTERRUPTED, "interrupted; nothing was written")
+             : GARAM_OK;
+}
+
+/* The trial stands beside what will be written, and only until it has been scored. */
+static garam_status score_trial(worth *out, const compressed *c, const compress_run *run,
                                 garam_error *err) {
   json_t *report;
   char *trial = mem_format("%s.trial", run->out);
   if (!trial) return fail_memory(err, 64);
   garam_status status = compressed_write(&report, c, trial, err);
   json_decref(report);
-  if (status == GARAM_OK) status = score(out, trial, run, true, err);
+  if (status == GARAM_OK) {
+    status = score(out, trial, run, err);
+    unlink(trial);
+  }
   mem_free(trial);
   return status;
 }
 
-static garam_status refuse_policy(const char *path, garam_error *err) {
+/* A model is scored on data, a policy in its world. */
+static garam_status check_kind(const char *path, const compress_run *run, garam_error *err) {
   package_reader *r;
   TRY(package_open(&r, path, err));
   const bool acts = policy_is(r);
   package_close(r);
-  return acts ? fail(err, GARAM_UNSUPPORTED,
-                     "%s: a policy has no loss on data; compress it, and ask garam rl evaluate of "
-                     "both",
-                     path)
-              : GARAM_OK;
+  if (acts && run->data)
+    return fail(err, GARAM_UNSUPPORTED, "%s: a policy has no loss on data; --episodes compares",
+                path);
+  if (!acts && !run->data)
+    return fail(err, GARAM_UNSUPPORTED, "%s: a model plays no episodes; --data compares", path);
+  return GARAM_OK;
 }
 
 static garam_status compare(json_t **out, const char *path, const compressed *c,
                             const compress_run *run, garam_error *err) {
-  loss before, after;
+  worth before, after;
   TRY(io_check_writable(run->out, err));
-  TRY(score(&before, path, run, false, err));
+  TRY(score(&before, path, run, err));
   TRY(score_trial(&after, c, run, err));
-  const double more = after.value - before.value;
-  const double change = more == 0 ? 0 : more / fabs(before.value);
+  const double worse = after.rewarding ? before.value - after.value : after.value - before.value;
+  const double change = worse == 0 ? 0 : worse / fabs(before.value);
   if (!(change <= run->max_loss))
-    return fail(err, GARAM_LIMIT,
-                "%s: in %s the %s on %s would be %.6g, %.3g %% above the original's %.6g; at most "
-                "%.3g %% is allowed, so nothing was written",
-                path, coding_names[run->how.to], after.name, run->data, after.value, 100 * change,
-                before.value, 100 * run->max_loss);
+    return fail(
+        err, GARAM_LIMIT,
+        "%s: in %s the %s would be %.6g where it is %.6g, worse by %.3g %%; at most %.3g %% "
+        "is allowed, so nothing was written",
+        path, coding_names[run->how.to], after.name, after.value, before.value, 100 * change,
+        100 * run->max_loss);
   *out = json_pack("{s:s, s:o, s:o, s:o}", "name", after.name, "before",
                    json_number_or_null(before.value), "after", json_number_or_null(after.value),
                    "change", json_number_or_null(change));
@@ -98,21 +121,22 @@ static garam_status compare(json_t **out, const char *path, const compressed *c,
 
 garam_status compress_run_file(json_t **result, const char *path, const compress_run *run,
                                garam_error *err) {
+  const bool compares = run->data || run->episodes > 0;
   compressed *c = NULL;
-  json_t *compared = NULL;
+  json_t *loss = NULL;
   garam_status status;
   *result = NULL;
-  if (run->data) TRY(refuse_policy(path, err));
+  if (compares) TRY(check_kind(path, run, err));
   TRY_GOTO(done, compress_package(&c, path, &run->how, err));
-  if (run->data) TRY_GOTO(done, compare(&compared, path, c, run, err));
+  if (compares) TRY_GOTO(done, compare(&loss, path, c, run, err));
   TRY_GOTO(done, compressed_write(result, c, run->out, err));
-  if (compared && json_object_set(*result, "loss", compared) != 0) status = fail_memory(err, 64);
+  if (loss && json_object_set(*result, "loss", loss) != 0) status = fail_memory(err, 64);
 done:
   if (status != GARAM_OK) {
     json_decref(*result);
     *result = NULL;
   }
-  json_decref(compared);
+  json_decref(loss);
   compressed_free(c);
   return status;
 }

@@ -31,6 +31,28 @@ static double number_of(journey *j, const char *args, const char *key) {
   return v;
 }
 
+/* Where the result is worse, half of that is too much and twice that is not; where it is better,
+ * any limit holds. */
+static void check_limit(journey *j, const char *command, double change) {
+  char line[512], *files = journey_files(j);
+  snprintf(line, sizeof line, "%s --out limited --max-loss %.15f%%", command,
+           change > 0 ? 50 * change : 0.0);
+  journey_run(j, line);
+  char *after = journey_files(j);
+  if (change > 0) {
+    assert_int_equal(j->code, 1);
+    assert_non_null(strstr(j->err, "nothing was written"));
+    assert_string_equal(files, after);
+  } else {
+    assert_int_equal(j->code, 0);
+  }
+  snprintf(line, sizeof line, "%s --out limited --max-loss %.15f%%", command,
+           change > 0 ? 200 * change : 0.0);
+  journey_ok(j, line);
+  free(files);
+  free(after);
+}
+
 static const struct {
   const char *to;
   double bytes; /* of a model, as a share: its biases, norms and header stay */
@@ -61,6 +83,8 @@ static void test_model(void **state) {
     assert_string_equal(json_string_value(json_object_get(loss, "name")), "log_loss");
     assert_true(fabs(number_at(loss, "before") - before) < 1e-12);
     assert_true(fabs(number_at(loss, "after") - after) < 1e-12);
+    snprintf(line, sizeof line, "compress model.safetensors --to %s --data market.csv", rows[i].to);
+    check_limit(j, line, number_at(loss, "change"));
     json_decref(o);
     journey_ok(j, "predict small.safetensors market.csv --last 3");
   }
@@ -81,12 +105,22 @@ static void test_policy(void **state) {
   const double before = number_of(j, line, "iqm");
   assert_true(before > 40);
   for (size_t i = 0; i < COUNT_OF(rows); i++) {
-    snprintf(line, sizeof line, "compress policy.safetensors --to %s --out p-%s.safetensors --json",
+    snprintf(line, sizeof line,
+             "compress policy.safetensors --to %s --out p-%s.safetensors --episodes 20 --json",
              rows[i].to, rows[i].to);
     journey_ok(j, line);
     json_t *o = journey_json(j);
     assert_true(number_at(o, "bytes_after") < 0.7 * number_at(o, "bytes_before"));
+    const json_t *loss = json_object_get(o, "loss");
+    const double was = number_at(loss, "before"), is = number_at(loss, "after");
+    assert_string_equal(json_string_value(json_object_get(loss, "name")), "return");
+    assert_true(fabs(number_at(loss, "change") - (was - is) / was) < 1e-12);
+    snprintf(line, sizeof line, "compress policy.safetensors --to %s --episodes 20", rows[i].to);
+    check_limit(j, line, number_at(loss, "change"));
     json_decref(o);
+    snprintf(line, sizeof line, "rl evaluate p-%s.safetensors --episodes 20 --seeds 1 --json",
+             rows[i].to);
+    assert_true(number_of(j, line, "iqm") == is);
     snprintf(line, sizeof line, "p-%s.safetensors", rows[i].to);
     char command[512];
     snprintf(command, sizeof command, evaluate, line);
@@ -125,9 +159,9 @@ static const struct {
     {"compress model.safetensors --out nowhere/o", 1, "nowhere"},
     {"compress model.safetensors --data market.csv --out nowhere/o", 1, "nowhere"},
     {"compress model.safetensors --data none.csv --out o", 1, "none.csv"},
-    {"compress model.safetensors --to int8 --data market.csv --max-loss 0.000001% --out o", 1,
-     "log_loss|nothing was written"},
-    {"compress policy.safetensors --data market.csv --out o", 1, "garam rl evaluate"},
+    {"compress policy.safetensors --data market.csv --out o", 1, "policy.safetensors|--episodes"},
+    {"compress model.safetensors --episodes 5 --out o", 1, "model.safetensors|--data"},
+    {"compress model.safetensors --episodes 5 --data market.csv --out o", 2, "one of them"},
     {"compress done.safetensors --out o", 1, "done.safetensors|compressed already"},
 };
 
