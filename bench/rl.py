@@ -32,7 +32,7 @@ ROWS = [
     ("CartPole-v1", "ppo", 100_000, [], "500", 495),
     ("simple_spread", "maddpg", 2_000_000, EPISODES, "77 % of oracle", -11.8),
     ("simple_spread", "matd3", 5_000_000, EPISODES, "", -9.5),
-    ("simple_spread", "mappo", 20_000_000, EPISODES, "84 to 96 % of oracle", -8.4),
+    ("simple_spread", "mappo", 10_000_000, EPISODES, "84 to 96 % of oracle in 20M", -8.4),
     ("simple_tag", "mappo", 5_000_000, [], "greedy chase 44.9", 44.9),
     ("execution", "ppo", 50_000, EXPECTED, "optimum 1,275,356; TWAP +36.9 %", ("exact", 0.01)),
     ("market_making", "ppo", 600_000, EXPECTED + ["--eval-every", "300000", "--eval-episodes", "32"],
