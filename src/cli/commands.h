@@ -7,6 +7,7 @@
 #define CLI_COMMAND_LIST(X)                                                                        \
   X(describe)                                                                                      \
   X(simulate)                                                                                      \
+  X(snapshots)                                                                                     \
   X(train)                                                                                         \
   X(evaluate)                                                                                      \
   X(predict)                                                                                       \
