@@ -343,12 +343,14 @@ static void test_draws(void **state) {
 
 /* ---- learning ---- */
 
+/* Long enough that every one of a dozen seeds gets to 500; with 24,000 steps half of them do, and
+ * which ones is a matter of how a processor rounds. */
 static const trial cartpole = {.env = "CartPole-v1",
                                .agent = "ppo",
                                .settings = {"rollout=32", "epochs=20", "minibatches=1",
                                             "learning-rate=1e-3", "gamma=0.98", "lambda=0.8"},
                                .n = 8,
-                               .n_steps = 24000};
+                               .n_steps = 64000};
 
 /* With rewards turned round it learns to fall: a sign that is wrong anywhere shows. */
 static void test_reaches_a_bar(void **state) {
