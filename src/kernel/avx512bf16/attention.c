@@ -3,17 +3,14 @@
 #include "kernel/levels.h"
 
 #if defined(__x86_64__)
-#include "kernel/avx512/lanes.h"
+#include "kernel/avx512bf16/pairs.h"
 #include "kernel/ref/shard.h"
 
 #include <math.h>
 #include <string.h>
 
-static inline __attribute__((always_inline)) vf fma_pairs(vf a, vf b, vf c) {
-  return _mm512_dpbf16_ps(c, (__m512bh)a, (__m512bh)b);
-}
 #define TILE_STEP 2
-#define TILE_FMA(a, b, c) fma_pairs(a, b, c)
+#define TILE_FMA(a, b, c) pairs_fma(a, b, c)
 #define TILE_PACKS "kernel/avx512bf16/tile_pairs.inc"
 
 #include "kernel/simd/functions.inc"

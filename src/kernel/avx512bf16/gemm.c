@@ -12,7 +12,7 @@
 #include "kernel/gemm_tiled.h"
 
 #if defined(__x86_64__)
-#include "kernel/avx512/lanes.h"
+#include "kernel/avx512bf16/pairs.h"
 #include "kernel/ref/shard.h"
 #include "kernel/simd/functions.inc"
 #include "kernel/simd/activate.inc"
@@ -21,11 +21,7 @@
 #define GEMM_VECTORS 2
 #define GEMM_BLOCK 256 /* pairs */
 #define GEMM_EACH_ROW(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14)
-#define GEMM_FMA_ITEM(x, b, c) fma_pairs(vf_all(*(x)), b, c)
-
-static inline __attribute__((always_inline)) vf fma_pairs(vf a, vf b, vf c) {
-  return _mm512_dpbf16_ps(c, (__m512bh)a, (__m512bh)b);
-}
+#define GEMM_FMA_ITEM(x, b, c) pairs_fma(vf_all(*(x)), b, c)
 
 #include "kernel/simd/gemm_tile.inc"
 
@@ -51,8 +47,7 @@ static const void *items_at(const void *x, int64_t i, gemm_format format) {
 static inline __m512i load_both(const void *x, __mmask16 x_kept, const void *y, __mmask16 y_kept,
                                 gemm_format format) {
   if (format == GEMM_REAL)
-    return (__m512i)_mm512_cvtne2ps_pbh(_mm512_maskz_loadu_ps(y_kept, y),
-                                        _mm512_maskz_loadu_ps(x_kept, x));
+    return pairs_round(_mm512_maskz_loadu_ps(x_kept, x), _mm512_maskz_loadu_ps(y_kept, y));
   __m256i low = _mm256_maskz_loadu_epi16(x_kept, x), high = _mm256_maskz_loadu_epi16(y_kept, y);
   return _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
 }
@@ -66,12 +61,10 @@ static inline __m512i load_row(const void *x, gemm_format format, int64_t left) 
 /* Pairs of the lines x and x + along, zeros in place of the second where it is not there. */
 static inline __m512i load_pairs(const void *x, int64_t along, gemm_format format, int64_t n,
                                  bool both) {
-  const __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24,
-                                         8, 23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
   __mmask16 kept = first_lanes(n);
   __m512i lines =
       load_both(x, kept, items_at(x, both ? along : 0, format), both ? kept : 0, format);
-  return _mm512_permutexvar_epi16(order, lines);
+  return pairs_of_halves(lines);
 }
 
 /* Lines of k that lie apart are asked for some lines before they are read: the processor does not
@@ -91,8 +84,7 @@ static void pack_lying(uint16_t *to, const void *x, int64_t across, gemm_format 
     int64_t l = 0;
     for (; format == GEMM_REAL && l + 2 * LANES <= depth; l += 2 * LANES) {
       const float *from = (const float *)row + l;
-      _mm512_storeu_si512(to + l,
-                          (__m512i)_mm512_cvtne2ps_pbh(vf_load(from + LANES), vf_load(from)));
+      _mm512_storeu_si512(to + l, pairs_round(vf_load(from), vf_load(from + LANES)));
     }
     for (; l < depth; l += 2 * LANES)
       _mm512_storeu_si512(to + l, load_row(items_at(row, l, format), format, depth - l));
