@@ -252,7 +252,7 @@ static garam_status row_add(reading *r, int64_t time, garam_error *err) {
 /* Rows that are due before a message of this time is heard. */
 static garam_status clock_to(reading *r, int64_t time, garam_error *err) {
   const int64_t every = (int64_t)(r->config->every * 1e9 + 0.5);
-  if (r->report->lines == 1) r->next = (time + every - 1) / every * every;
+  if (r->now == 0) r->next = (time + every - 1) / every * every; /* the first message */
   else if (time < r->now) return bad(r, err, "it arrived before the line above");
   const int64_t heard = r->now + (int64_t)(r->config->silence * 1e9);
   for (; r->next < time && r->next <= heard; r->next += every) TRY(row_add(r, r->next, err));
@@ -291,13 +291,13 @@ static garam_status hear(reading *r, json_t *message, garam_error *err) {
 
 static garam_status read_line(reading *r, const char *line, size_t n, garam_error *err) {
   r->report->lines++;
-  int64_t time = 0;
+  uint64_t time = 0; /* nineteen digits fit */
   size_t at = 0;
   for (; at < n && at < 19 && line[at] >= '0' && line[at] <= '9'; at++)
-    time = time * 10 + (line[at] - '0');
+    time = time * 10 + (uint64_t)(line[at] - '0');
   if (at < 16 || at == n || line[at] != ' ' || time > INT64_MAX / 4 * 3)
     return bad(r, err, "expected a time in nanoseconds, a space and a message as JSON");
-  TRY(clock_to(r, time, err));
+  TRY(clock_to(r, (int64_t)time, err));
   json_error_t why;
   json_t *message = json_loadb(line + at + 1, n - at - 1, JSON_REJECT_DUPLICATES, &why);
   if (!message)

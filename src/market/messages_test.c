@@ -186,6 +186,7 @@ static void bad_messages_are_named(void **state) {
   } cases[] = {
       {"{}", "expected a time in nanoseconds"},
       {"1700000001 {}", "expected a time in nanoseconds"},
+      {"9999999999999999999 {}", "expected a time in nanoseconds"},
       {"1699999999000000000 {}", "before the line above"},
       {"1700000001000000000 {\"e\":", "column"},
       {"1700000001000000000 []", "not an object"},
