@@ -325,7 +325,8 @@ static void region_run(const tiled_product *p, const operands *o, int64_t i0, in
 /* ---- all tasks ---- */
 
 typedef struct grid {
-  int64_t down, over, height, width; /* tasks, and their rows and columns */
+  int64_t down, over;     /* tasks */
+  int64_t panels, strips; /* that they share as evenly as can be */
 } grid;
 
 /* How C is cut into about n_tasks. Along rows where B is packed already; else so that as little
@@ -334,7 +335,7 @@ static grid cut(const tiled_product *p, int64_t n_tasks) {
   const gemm_shape *s = &p->shape;
   const gemm_kernels *g = p->kernels;
   int64_t panels = divide_up(s->m, g->rows), strips = divide_up(s->n, g->cols);
-  grid c = {.down = 1, .over = 1};
+  grid c = {.down = 1, .over = 1, .panels = panels, .strips = strips};
   while (c.down * c.over < n_tasks) {
     int64_t tall = panels / c.down, wide = strips / c.over; /* of a task */
     bool rows =
@@ -344,10 +345,6 @@ static grid cut(const tiled_product *p, int64_t n_tasks) {
     if (rows) c.down *= 2;
     else c.over *= 2;
   }
-  c.height = divide_up(panels, c.down) * g->rows;
-  c.width = divide_up(strips, c.over) * g->cols;
-  c.down = divide_up(s->m, c.height);
-  c.over = divide_up(s->n, c.width);
   return c;
 }
 
@@ -364,8 +361,12 @@ static void task_run(const tiled_product *p, const operands *o, const grid *c, i
                      char *lane) {
   const gemm_shape *s = &p->shape;
   operands one = operands_of(p, o, t / (c->down * c->over));
-  int64_t i = t / c->over % c->down * c->height, j = t % c->over * c->width;
-  region_run(p, &one, i, least(s->m, i + c->height), j, least(s->n, j + c->width), lane);
+  const gemm_kernels *g = p->kernels;
+  int64_t down = t / c->over % c->down, over = t % c->over;
+  int64_t i = down * c->panels / c->down * g->rows, j = over * c->strips / c->over * g->cols;
+  int64_t i_end = (down + 1) * c->panels / c->down * g->rows;
+  int64_t j_end = (over + 1) * c->strips / c->over * g->cols;
+  region_run(p, &one, i, least(s->m, i_end), j, least(s->n, j_end), lane);
 }
 
 /* Block by block of k, each into sums of its own; then all are added in order. */
@@ -439,7 +440,7 @@ void tiled_run(const tiled_product *p, float *c, const void *a, const void *b, c
     return;
   }
   if (threads == 1) {
-    grid all = {1, 1, s->m, s->n};
+    grid all = {1, 1, divide_up(s->m, p->kernels->rows), divide_up(s->n, p->kernels->cols)};
     for (int64_t t = 0; t < s->batch; t++) task_run(p, &o, &all, t, scratch);
     return;
   }
