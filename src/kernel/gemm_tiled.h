@@ -24,7 +24,7 @@ typedef struct gemm_ahead {
   int64_t done;                /* bytes of the line at `at` */
 } gemm_ahead;
 
-/* Rows of A and lines of B, one block of k. */
+/* Rows of A and lines of B, one block of k. Where the step is 2, a pair is an item. */
 typedef struct gemm_lines {
   const float *a, *b;
   int64_t a_across, a_along; /* items from a row to the next, and from one of k to the next */
@@ -65,9 +65,9 @@ typedef struct gemm_kernels {
                int rows, int width, bool first);
   void (*put)(float *c, int64_t ldc, const float *t, int64_t t_rows, int rows, int cols,
               const gemm_put *how);
-  /* tile and put at once, for a whole block of k, from an A that may lie anywhere, as many tiles
-   * one below the other as `rows` are; NULL: those two are needed. Where it stands, `block` is
-   * `depth`. */
+  /* tile and put at once, for a whole block of k, from an A that may lie anywhere (pairs: packed),
+   * as many tiles one below the other as `rows` are; NULL: those two are needed. Where it stands,
+   * `block` is `depth`. */
   void (*straight)(float *c, int64_t ldc, const gemm_lines *o, int64_t rows, int cols, int width,
                    const gemm_put *how);
 } gemm_kernels;
