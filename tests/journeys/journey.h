@@ -218,6 +218,39 @@ static inline char *journey_files(const journey *j) {
   return text;
 }
 
+/* What is refused: with this exit code and all parts of the message, apart by '|', on stderr (or,
+ * where it is help, on stdout). */
+typedef struct journey_refusal {
+  const char *args;
+  int code;
+  const char *message;
+} journey_refusal;
+
+/* How many of them are not refused that way; says which. The folder is as it was. */
+static inline int journey_refuses(journey *j, const journey_refusal *all, size_t n) {
+  int n_bad = 0;
+  char *before = journey_files(j);
+  for (size_t i = 0; i < n; i++) {
+    char parts[256], *rest = parts;
+    journey_run(j, all[i].args);
+    if (j->code != all[i].code) {
+      print_error("garam %s: exit %d, not %d: %s\n", all[i].args, j->code, all[i].code, j->err);
+      n_bad++;
+    }
+    snprintf(parts, sizeof parts, "%s", all[i].message);
+    for (char *part; (part = strsep(&rest, "|"));)
+      if (!strstr(j->err, part) && !strstr(j->out, part)) {
+        print_error("garam %s: no \"%s\" in: %s\n", all[i].args, part, j->err);
+        n_bad++;
+      }
+  }
+  char *after = journey_files(j);
+  assert_string_equal(before, after);
+  free(before);
+  free(after);
+  return n_bad;
+}
+
 static inline void journey_sleep_ms(int ms) {
   nanosleep(&(struct timespec){ms / 1000, ms % 1000 * 1000000L}, NULL);
 }

@@ -190,11 +190,7 @@ static void test_cut_off(void **state) {
   assert_true(journey_same_files(j, "whole.safetensors", "cut.safetensors"));
 }
 
-static const struct {
-  const char *args;
-  int code;
-  const char *message;
-} bad[] = {
+static const journey_refusal bad[] = {
     {"rl", 2, "train|list"},
     {"rl tran", 2, "tran|did you mean \"train\""},
     {"rl train --agent ppo", 2, "--env"},
@@ -226,27 +222,7 @@ static const struct {
 
 static void test_bad(void **state) {
   journey *j = *state;
-  char *before = journey_files(j);
-  int n_bad = 0;
-  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-    char parts[256], *rest = parts;
-    journey_run(j, bad[i].args);
-    if (j->code != bad[i].code) {
-      print_error("garam %s: exit %d, not %d: %s\n", bad[i].args, j->code, bad[i].code, j->err);
-      n_bad++;
-    }
-    snprintf(parts, sizeof parts, "%s", bad[i].message);
-    for (char *part; (part = strsep(&rest, "|"));)
-      if (!strstr(j->err, part) && !strstr(j->out, part)) {
-        print_error("garam %s: no \"%s\" in: %s\n", bad[i].args, part, j->err);
-        n_bad++;
-      }
-  }
-  char *after = journey_files(j);
-  assert_string_equal(before, after);
-  free(before);
-  free(after);
-  assert_int_equal(n_bad, 0);
+  assert_int_equal(journey_refuses(j, bad, sizeof bad / sizeof *bad), 0);
 }
 
 int main(void) {
