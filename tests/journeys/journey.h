@@ -218,8 +218,7 @@ static inline char *journey_files(const journey *j) {
   return text;
 }
 
-/* What is refused: with this exit code and all parts of the message, apart by '|', on stderr (or,
- * where it is help, on stdout). */
+/* What is refused: with this exit code, and all parts of the message, apart by '|', on stderr. */
 typedef struct journey_refusal {
   const char *args;
   int code;
@@ -239,7 +238,7 @@ static inline int journey_refuses(journey *j, const journey_refusal *all, size_t
     }
     snprintf(parts, sizeof parts, "%s", all[i].message);
     for (char *part; (part = strsep(&rest, "|"));)
-      if (!strstr(j->err, part) && !strstr(j->out, part)) {
+      if (!strstr(j->err, part)) {
         print_error("garam %s: no \"%s\" in: %s\n", all[i].args, part, j->err);
         n_bad++;
       }
