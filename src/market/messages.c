@@ -198,6 +198,10 @@ static garam_status on_ticker(reading *r, const json_t *o, garam_error *err) {
   return correct_best(r, err);
 }
 
+static double number(int64_t units) {
+  return (double)units / DEPTH_UNIT;
+}
+
 static garam_status on_trade(reading *r, const json_t *o, garam_error *err) {
   int64_t price, size;
   r->report->trades++;
@@ -210,15 +214,11 @@ static garam_status on_trade(reading *r, const json_t *o, garam_error *err) {
   r->last_price = price;
   r->volume += size;
   if (json_is_false(bought)) r->buys += size; /* the maker is not the buyer */
-  r->amount += (double)price / DEPTH_UNIT * ((double)size / DEPTH_UNIT);
+  r->amount += number(price) * number(size);
   return GARAM_OK;
 }
 
 /* ---- rows ------------------------------------------------------------------------------------ */
-
-static double number(int64_t units) {
-  return (double)units / DEPTH_UNIT;
-}
 
 static garam_status row_add(reading *r, int64_t time, garam_error *err) {
   const int n = r->config->levels;
@@ -314,9 +314,9 @@ static garam_status read_lines(reading *r, io_stream *in, char **text, garam_err
     if (held > LINE_MOST) return bad(r, err, "a line of more than 64 MiB follows");
     TRY(mem_grow(text, &capacity, held + CHUNK, 1, err));
     TRY(io_stream_read(in, *text + held, CHUNK, &got, err));
-    size_t from = 0, end = held + got;
-    for (char *stop; (stop = memchr(*text + from, '\n', end - from));
-         from = (size_t)(stop - *text) + 1) {
+    size_t from = 0, seen = held, end = held + got; /* what is held has no end of a line */
+    for (char *stop; (stop = memchr(*text + seen, '\n', end - seen));
+         from = seen = (size_t)(stop - *text) + 1) {
       size_t n = (size_t)(stop - *text) - from;
       if (n > 0 && (*text)[from + n - 1] == '\r') n--;
       if (n > 0) TRY(read_line(r, *text + from, n, err));

@@ -38,9 +38,9 @@ typedef struct messages_report {
 } messages_report;
 
 /* Columns: time (arrival), last, bid1..N, bidSize1..N, ask1..N, askSize1..N, volume_chg (since the
- * row before), avgprice (of it; missing where nothing traded), buy_volume (taken by buyers), all
- * sizes in units of the base. `path`: a file (plain, gzip, zstd) or "-". Errors name file and line;
- * no row at all is an error too. */
+ * row before, or the beginning), avgprice (of it; missing where nothing traded), buy_volume (taken
+ * by buyers), all sizes in units of the base. `path`: a file (plain, gzip, zstd) or "-". Errors
+ * name file and line; no row at all is an error too. */
 garam_status messages_read(table **out, messages_report *report, const char *path,
                            const messages_config *config, garam_error *err);
 
